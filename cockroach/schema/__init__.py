@@ -1,0 +1,1 @@
+"""The shop's tables, declared once, and the DDL each database makes of them."""

@@ -1,0 +1,112 @@
+"""Regions, zones, round trips, and the database gateways a client region sees.
+
+Pure data: nothing here connects to anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+REGIONS = ("us", "eu", "asia")
+ZONES = ("a", "b")
+PRIMARY = "us"
+
+Flavour = Literal["embedded", "cockroach", "postgres"]
+
+_RTT_MS: Mapping[frozenset[str], float] = {
+    frozenset(("us", "eu")): 80.0,
+    frozenset(("us", "asia")): 160.0,
+    frozenset(("eu", "asia")): 220.0,
+}
+
+
+class TopologyError(ValueError):
+    """A region that does not exist, or a database description that says nonsense."""
+
+
+def check_region(region: str) -> str:
+    """Return the region. Raises TopologyError when it is none of ours."""
+    if region not in REGIONS:
+        raise TopologyError(
+            f"unknown region {region!r}: expected one of {', '.join(REGIONS)}"
+        )
+    return region
+
+
+def rtt_ms(a: str, b: str) -> float:
+    """Milliseconds of a round trip between two regions; 0 inside one."""
+    check_region(a)
+    check_region(b)
+    return 0.0 if a == b else _RTT_MS[frozenset((a, b))]
+
+
+def nearest(region: str) -> tuple[str, ...]:
+    """List the other regions, the one with the shortest round trip first."""
+    others = [other for other in REGIONS if other != check_region(region)]
+    return tuple(sorted(others, key=lambda other: rtt_ms(region, other)))
+
+
+def gateway_names(region: str | None = None) -> tuple[str, ...]:
+    """Names of the gateways, "eu-a" and so on, of one region or of all."""
+    regions = REGIONS if region is None else (check_region(region),)
+    return tuple(f"{one}-{zone}" for one in regions for zone in ZONES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """One way into the database, with the address that one client region dials."""
+
+    name: str
+    region: str
+    zone: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseTarget:
+    """Everything a client needs to reach the shop's database."""
+
+    flavour: Flavour
+    dbname: str
+    user: str
+    password: str = field(repr=False)
+    gateways: tuple[Gateway, ...]
+
+    def __post_init__(self) -> None:
+        if self.flavour not in get_args(Flavour):
+            raise TopologyError(
+                f"unknown flavour {self.flavour!r}: "
+                f"expected one of {', '.join(get_args(Flavour))}"
+            )
+        if not self.gateways:
+            raise TopologyError("a database needs at least one gateway")
+
+    def in_region(self, region: str) -> tuple[Gateway, ...]:
+        """List the gateways that stand in one region."""
+        return tuple(one for one in self.gateways if one.region == region)
+
+    def to_json(self) -> str:
+        """As text for a file. It holds the password: keep the file to yourself."""
+        return json.dumps(asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> DatabaseTarget:
+        """Read what to_json wrote. Raises TopologyError on anything else."""
+        try:
+            data: dict[str, Any] = json.loads(text)
+            gateways = tuple(Gateway(**one) for one in data.pop("gateways"))
+            return cls(gateways=gateways, **data)
+        except TopologyError:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise TopologyError(f"not a database description: {error}") from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> DatabaseTarget:
+        """Read the description from a file. Raises OSError or TopologyError."""
+        return cls.from_json(Path(path).read_text())
