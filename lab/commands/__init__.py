@@ -1,0 +1,1 @@
+"""The sub-commands of `seawall`, one a file."""

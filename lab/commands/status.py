@@ -1,0 +1,110 @@
+"""`seawall status`: every service, every database gateway, and the wide area."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from cockroach.topology import REGIONS, DatabaseTarget
+from lab import state, wan
+from lab.console import console_for, expected_errors, json_option
+from lab.health import check
+from lab.results import Result, emit
+
+
+def _each[T, R](work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        return list(pool.map(work, items))
+
+
+@click.command()
+@json_option
+def status(json_path: str | None) -> int:
+    """Who runs where, and how far apart the regions are; exit 1 if one is unwell."""
+    with expected_errors():
+        lab = state.running(state.default_folder())
+    tls = None if lab["tls"] is None else Path(lab["tls"])
+    services = [
+        {**one, "health": health}
+        for one, health in zip(
+            lab["services"],
+            _each(lambda s: check(s["address"], tls=tls), lab["services"]),
+            strict=True,
+        )
+    ]
+    folder = Path(lab["state_dir"])
+    targets = {r: DatabaseTarget.load(folder / f"database-{r}.json") for r in REGIONS}
+    local = [
+        (targets[gateway.region], gateway)
+        for gateway in targets[REGIONS[0]].gateways
+    ]
+    gateways = _each(lambda pair: wan.gateway(targets, pair[1].name), local)
+    pairs = [(a, b) for i, a in enumerate(REGIONS) for b in REGIONS[i + 1 :]]
+    distances = _each(lambda pair: wan.round_trip(targets, *pair), pairs)
+    _print(console_for(json_path), lab, services, gateways, distances)
+    well = all(one["health"] == "SERVING" for one in services) and all(
+        one["health"] == "up" for one in gateways
+    )
+    emit(
+        Result(
+            command="status",
+            verdict="pass" if well else "fail",
+            results=services,
+            extra={
+                "profile": _profile(lab),
+                "gateways": gateways,
+                "wan": distances,
+            },
+        ),
+        json_path,
+    )
+    return 0 if well else 1
+
+
+def _profile(lab: dict[str, Any]) -> str:
+    from lab import flags  # noqa: PLC0415 - only what is running has a flag file
+
+    return flags.read(Path(lab["policies"])).profile
+
+
+def _print(
+    console: Console,
+    lab: dict[str, Any],
+    services: list[dict[str, Any]],
+    gateways: list[dict[str, Any]],
+    distances: list[dict[str, Any]],
+) -> None:
+    console.print(f"process {lab['pid']}, profile {_profile(lab)}")
+    table = Table("service", "region", "zone", "address", "metrics", "health")
+    for one in services:
+        table.add_row(
+            one["service"],
+            one["region"],
+            one["zone"],
+            one["address"],
+            one["metrics"],
+            one["health"],
+        )
+    console.print(table)
+    table = Table("gateway", "region", "zone", "address", "health", "ms")
+    for one in gateways:
+        table.add_row(
+            one["name"],
+            one["region"],
+            one["zone"],
+            one["address"],
+            one["health"],
+            "-" if one["ms"] is None else f"{one['ms']:.1f}",
+        )
+    console.print(table)
+    table = Table("from", "to", "round trip, ms", "configured")
+    for one in distances:
+        measured = "-" if one["ms"] is None else f"{one['ms']:.1f}"
+        table.add_row(one["from"], one["to"], measured, f"{one['configured_ms']:.0f}")
+    console.print(table)

@@ -1,0 +1,94 @@
+"""What a person sees: progress on a terminal, plain lines when piped."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from chaos.toxiproxy import BindError
+from cockroach.embedded import ClusterError
+from lab.children import ChildDiedError, PreloadError
+from lab.health import NotReadyError
+from lab.layout import PortsTakenError
+from lab.state import LabRunningError, NoLabError
+
+# What a user can do something about: a sentence and exit code 2, no traceback.
+EXPECTED = (
+    ClusterError,
+    BindError,
+    LabRunningError,
+    NoLabError,
+    PortsTakenError,
+    PreloadError,
+    ChildDiedError,
+    NotReadyError,
+    OSError,
+)
+
+
+def json_option[F: Callable[..., Any]](command: F) -> F:
+    """`--json PATH`: the result as one object; `-` is standard output, alone."""
+    return click.option(
+        "--json",
+        "json_path",
+        metavar="PATH",
+        help="Write the result as one JSON object; - for standard output.",
+    )(command)
+
+
+def console_for(json_path: str | None) -> Console:
+    """Standard output for people, or standard error when JSON takes its place."""
+    return Console(stderr=json_path == "-", highlight=False)
+
+
+@contextmanager
+def expected_errors() -> Iterator[None]:
+    """Turn what can be expected to go wrong into a message and exit code 2."""
+    try:
+        yield
+    except EXPECTED as error:
+        raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def progress(console: Console, title: str) -> Iterator[Callable[[str, float], None]]:
+    """A bar on a terminal; one line a step elsewhere."""
+    if not console.is_terminal:
+        last = ""
+
+        def line(message: str, _done: float) -> None:
+            nonlocal last
+            step = message.split(" ", 1)[0]
+            if step != last:
+                console.print(f"{title}: {message}")
+            last = step
+
+        yield line
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=1.0)
+        yield lambda message, done: bar.update(
+            task, description=f"{title}: {message}", completed=done
+        )
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let a stop finish although the user presses Ctrl-C again."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,68 @@
+"""Measures what the links do: a statement's round trip to a gateway, near or far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+
+from cockroach.topology import DatabaseTarget, Gateway, rtt_ms
+
+SAMPLES = 3
+CONNECT_S = 5
+
+
+def _best(target: DatabaseTarget, gateway: Gateway) -> float:
+    with psycopg.connect(
+        host=gateway.host,
+        port=gateway.port,
+        dbname=target.dbname,
+        user=target.user,
+        password=target.password,
+        connect_timeout=CONNECT_S,
+        application_name="seawall-status",
+        autocommit=True,
+    ) as connection:
+        best = float("inf")
+        for _ in range(SAMPLES):
+            began = time.perf_counter()
+            connection.execute("SELECT 1")
+            best = min(best, time.perf_counter() - began)
+    return best * 1000
+
+
+def gateway(targets: Mapping[str, DatabaseTarget], name: str) -> dict[str, Any]:
+    """One gateway as its own region sees it: health and a statement's time in ms."""
+    region = name.partition("-")[0]
+    target = targets[region]
+    found = next(one for one in target.gateways if one.name == name)
+    seen: dict[str, Any] = {
+        "name": found.name,
+        "region": found.region,
+        "zone": found.zone,
+        "address": f"{found.host}:{found.port}",
+    }
+    try:
+        return {**seen, "health": "up", "ms": round(_best(target, found), 2)}
+    except psycopg.Error:
+        return {**seen, "health": "down", "ms": None}
+
+
+def round_trip(
+    targets: Mapping[str, DatabaseTarget], source: str, destination: str
+) -> dict[str, Any]:
+    """The measured round trip between two regions, ms; None when it cannot be had."""
+    target = targets[source]
+    far = next(one for one in target.gateways if one.region == destination)
+    try:
+        measured: float | None = round(_best(target, far), 2)
+    except psycopg.Error:
+        measured = None
+    return {
+        "from": source,
+        "to": destination,
+        "ms": measured,
+        "configured_ms": rtt_ms(source, destination),
+    }
