@@ -1,0 +1,72 @@
+"""`seawall chaos`: experiments by name, with an honest exit code."""
+
+from __future__ import annotations
+
+import click
+
+from lab import experiments, launcher, layout, profiles, state
+from lab.console import console_for, expected_errors, json_option
+from lab.results import Result, emit
+
+
+@click.group()
+def chaos() -> None:
+    """Hurt the shop for real, and judge from traces how it took it."""
+
+
+@chaos.command("list")
+@json_option
+def list_(json_path: str | None) -> int:
+    """The experiments that there are."""
+    rows = experiments.available()
+    console = console_for(json_path)
+    for row in rows:
+        console.print(f"[bold]{row['name']}[/]  {row['title']}")
+    emit(Result(command="chaos list", results=rows), json_path)
+    return 0
+
+
+@chaos.command("run")
+@click.argument("name")
+@click.option(
+    "--profile",
+    type=click.Choice([*profiles.PROFILES, "both"]),
+    default="both",
+    show_default=True,
+)
+@click.option("--seed", type=int, default=7, show_default=True)
+@click.option(
+    "--port-base",
+    type=click.IntRange(0, 65000),
+    default=layout.DEFAULT_PORT_BASE,
+    show_default=True,
+    help="For a lab started for this run; 0 picks free ports.",
+)
+@json_option
+def run(
+    name: str, *, profile: str, seed: int, port_base: int, json_path: str | None
+) -> int:
+    """Run an experiment.
+
+    On the lab that runs here, if one does and has that profile; otherwise on one
+    started for the run. `both` always starts its own, one after the other.
+    """
+    if name not in {row["name"] for row in experiments.available()}:
+        known = ", ".join(row["name"] for row in experiments.available())
+        raise click.UsageError(f"no experiment {name!r}; there are: {known}")
+    console = console_for(json_path)
+    folder = state.default_folder()
+    config = launcher.LabConfig(
+        folder=folder, cures={}, port_base=port_base, fresh=True
+    )
+    with expected_errors():
+        if profile == "both":
+            result = experiments.sick_and_cured(
+                name, config=config, seed=seed, console=console, command="chaos run"
+            )
+        else:
+            result = experiments.one_profile(
+                name, profile, config=config, seed=seed, console=console
+            )
+    emit(result, json_path)
+    return result.exit_code
