@@ -1,4 +1,4 @@
-"""Every span, attribute, event and metric name in one place; nothing here has behaviour.
+"""Every span, attribute, event and metric name in one place, without behaviour.
 
 Names of OpenTelemetry's semantic conventions are kept as they are,
 names of our own begin with `seawall.` (attributes) or `seawall_` (metrics).
@@ -86,6 +86,7 @@ TRANSACTION_CONTROL: Final = frozenset({SPAN_BEGIN, SPAN_COMMIT, SPAN_ROLLBACK})
 
 # Events on spans.
 EVENT_BREAKER_CHANGED: Final = "seawall.breaker.changed"
+EVENT_BREAKER_THRESHOLD: Final = "seawall.breaker.threshold_exceeded"
 EVENT_RETRY_SCHEDULED: Final = "seawall.retry.scheduled"
 EVENT_RETRY_REFUSED: Final = "seawall.retry.refused"
 EVENT_CALL_REFUSED: Final = "seawall.call.refused"
@@ -97,6 +98,7 @@ EVENT_SLOW_PLAN: Final = "seawall.db.plan"
 EVENTS: Final = MappingProxyType(
     {
         "BreakerChanged": EVENT_BREAKER_CHANGED,
+        "BreakerThresholdExceeded": EVENT_BREAKER_THRESHOLD,
         "RetryScheduled": EVENT_RETRY_SCHEDULED,
         "RetryRefused": EVENT_RETRY_REFUSED,
         "CallRefused": EVENT_CALL_REFUSED,
@@ -105,11 +107,13 @@ EVENTS: Final = MappingProxyType(
         "DeadlineRefused": EVENT_DEADLINE_REFUSED,
     }
 )
-EVENT_PREFIX: Final = "seawall."  # before the attributes of such an event
+# Attributes of such an event are the fields of the class: name, old, new, reason ...
 
 # Metrics.
-METRIC_SPANS_DROPPED: Final = "seawall_spans_dropped"
+METRIC_SPANS_DROPPED: Final = "seawall_spans_dropped"  # _total, by stage
+METRIC_SPANS_ENDED: Final = "seawall_spans_ended"
 METRIC_SPANS_EXPORTED: Final = "seawall_spans_exported"
+METRIC_SPANS_PENDING: Final = "seawall_spans_pending"
 METRIC_REQUESTS: Final = "seawall_requests"
 METRIC_REQUEST_SECONDS: Final = "seawall_request_duration_seconds"
 METRIC_IN_FLIGHT: Final = "seawall_requests_in_flight"
