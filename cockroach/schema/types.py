@@ -25,9 +25,7 @@ class Region(TypeDecorator[str]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Choose by dialect."""
         if dialect.name == "cockroachdb":
-            return dialect.type_descriptor(
-                postgresql.ENUM(
-                    *REGIONS, name="crdb_internal_region", create_type=False
-                )
+            return postgresql.ENUM(
+                *REGIONS, name="crdb_internal_region", create_type=False
             )
-        return dialect.type_descriptor(Text())
+        return Text()

@@ -1,0 +1,1 @@
+"""One file a revision; the first makes every table of the declaration."""
