@@ -1,0 +1,328 @@
+"""A circuit breaker that never holds a lock across a call.
+
+States, storage and listeners are pybreaker's; admission, sliding windows,
+the slow-call rate and half-open permits are ours, after resilience4j's
+CircuitBreakerStateMachine. pybreaker's own ``call`` serialises its callers,
+counts consecutive failures only and closes on an excluded error, so it is
+never used.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import pybreaker
+
+from resilience._breaker_config import BreakerConfig, Permit
+from resilience._errors import CircuitOpenError
+from resilience._events import (
+    BreakerChanged,
+    BreakerMetrics,
+    BreakerThresholdExceeded,
+    Listener,
+    emit,
+)
+from resilience._window import CountWindow, TimeWindow, Window
+
+_CLOSED = pybreaker.STATE_CLOSED
+_OPEN = pybreaker.STATE_OPEN
+_HALF_OPEN = pybreaker.STATE_HALF_OPEN
+_STATE_NAMES = {_CLOSED: "closed", _OPEN: "open", _HALF_OPEN: "half_open"}
+
+Mode = Literal["normal", "forced_open", "disabled", "metrics_only"]
+
+
+class CircuitBreaker:
+    """Admits calls while the callee seems to work, as *config* judges it.
+
+    Every acquired permit is given back once: by `record` with what happened,
+    or by `release` when what happened says nothing (cancelled, ignored).
+    Safe between threads. *clock* is in monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: BreakerConfig,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        listener: Listener | None = None,
+        storage: pybreaker.CircuitBreakerStorage | None = None,
+        circuit_listeners: Sequence[pybreaker.CircuitBreakerListener] = (),
+    ) -> None:
+        self.name = name
+        self.config = config
+        self._clock = clock
+        self._listener = listener
+        self._circuit = pybreaker.CircuitBreaker(
+            name=name, state_storage=storage, listeners=list(circuit_listeners)
+        )
+        self._lock = threading.RLock()
+        self._mode: Mode = "normal"
+        self._seen = self._circuit.current_state
+        self._generation = 0
+        self._window = self._new_window()
+        self._not_permitted = 0
+        self._openings = 1 if self._seen == _OPEN else 0
+        self._open_until = clock() + config.open_s if self._openings else 0.0
+        self._trials = 0
+        self._half_open_since = clock()
+        self._reported: set[str] = set()
+        self._pending: list[object] = []
+
+    @property
+    def state(self) -> str:
+        """closed, open or half_open, or the mode that overrules these."""
+        if self._mode != "normal":
+            return self._mode
+        return _STATE_NAMES[self._circuit.current_state]
+
+    @property
+    def circuit(self) -> pybreaker.CircuitBreaker:
+        """The half that is pybreaker's: its listeners can be added here."""
+        return self._circuit
+
+    @property
+    def retry_after_s(self) -> float:
+        """Seconds until an open breaker admits its first trial; 0 when it may now."""
+        if self.state != "open":
+            return 0.0
+        return max(0.0, self._open_until - self._clock())
+
+    def metrics(self) -> BreakerMetrics:
+        """Return the window as it stands now."""
+        with self._lock:
+            self._window.refresh()
+            return self._snapshot()
+
+    def acquire(self) -> Permit:
+        """Take a permit for one call.
+
+        Raises CircuitOpenError, at once, when no call is admitted now.
+        """
+        refusal: float | None = None
+        with self._lock:
+            if self._mode == "normal":
+                if self._circuit.current_state != self._seen:
+                    self._adopt()
+                trial = False
+                if self._seen != _CLOSED:
+                    refusal = self._try_trial()
+                    trial = True
+            else:
+                trial = False
+                if self._mode == "forced_open":
+                    refusal = self.config.open_s
+            if refusal is None:
+                permit = Permit(self._generation, trial=trial)
+            else:
+                self._not_permitted += 1
+        if self._pending:
+            self._flush()
+        if refusal is not None:
+            raise CircuitOpenError(self.name, refusal)
+        return permit
+
+    def record(self, permit: Permit, *, ok: bool, latency_s: float) -> None:
+        """Give *permit* back with the call's result.
+
+        A second time is ignored, as is a result from before the last change
+        of state.
+        """
+        with self._lock:
+            if permit.settled:
+                return
+            permit.settled = True
+            if permit.generation != self._generation or self._mode == "disabled":
+                return
+            self._window.add(failed=not ok, slow=latency_s > self.config.slow_after_s)
+            self._judge(trial=permit.trial)
+            for listener in self._circuit.listeners:
+                if ok:
+                    listener.success(self._circuit)
+                else:
+                    listener.failure(self._circuit, _RecordedFailure())
+        if self._pending:
+            self._flush()
+
+    def release(self, permit: Permit) -> None:
+        """Give *permit* back with nothing learnt; a trial may be made again."""
+        with self._lock:
+            if permit.settled:
+                return
+            permit.settled = True
+            if permit.trial and permit.generation == self._generation:
+                self._trials -= 1
+
+    def open(self) -> None:
+        """Open now, as if a threshold had been reached."""
+        self._switch("normal", _OPEN)
+
+    def close(self) -> None:
+        """Close now and forget what was counted."""
+        self._switch("normal", _CLOSED)
+
+    def half_open(self) -> None:
+        """Admit trials now. Raises ValueError from closed: there is nothing to try."""
+        if self.state == "closed":
+            raise ValueError(f"circuit {self.name} is closed, it cannot half-open")
+        self._switch("normal", _HALF_OPEN)
+
+    def force_open(self) -> None:
+        """Refuse everything until told otherwise."""
+        self._switch("forced_open", _OPEN)
+
+    def disable(self) -> None:
+        """Admit everything and record nothing until told otherwise."""
+        self._switch("disabled", _CLOSED)
+
+    def watch_only(self) -> None:
+        """Admit everything, record it, and only report when it would have opened."""
+        self._switch("metrics_only", _CLOSED)
+
+    def _switch(self, mode: Mode, state: str) -> None:
+        with self._lock:
+            old = self.state
+            self._mode = mode
+            if old != self.state or state != self._seen:
+                self._enter(state, "by hand", old=old)
+        self._flush()
+
+    def _try_trial(self) -> float | None:
+        """Count a trial in and return None, or return how long to stay away."""
+        config = self.config
+        now = self._clock()
+        if self._seen == _HALF_OPEN and config.half_open_max_wait_s is not None:
+            gave_up = self._half_open_since + config.half_open_max_wait_s
+            if now >= gave_up:
+                self._enter(_OPEN, "half_open_max_wait", at=gave_up)
+        if self._seen == _OPEN:
+            if now < self._open_until:
+                return self._open_until - now
+            self._enter(_HALF_OPEN, "open_interval_over")
+        if self._trials < config.half_open_permits:
+            self._trials += 1
+            return None
+        return config.open_s
+
+    def _judge(self, *, trial: bool) -> None:
+        window, config = self._window, self.config
+        calls = window.calls
+        if calls < self._least:
+            return
+        if window.failed >= config.failure_rate * calls:
+            self._exceeded("failure_rate")
+        elif window.slow >= config.slow_rate * calls:
+            self._exceeded("slow_rate")
+        elif trial:
+            self._enter(_CLOSED, "trials_succeeded")
+
+    def _exceeded(self, reason: str) -> None:
+        if self._mode == "normal":
+            self._enter(_OPEN, reason)
+        elif reason not in self._reported:
+            self._reported.add(reason)
+            self._pending.append(
+                BreakerThresholdExceeded(
+                    name=self.name, reason=reason, metrics=self._snapshot()
+                )
+            )
+
+    def _adopt(self) -> None:
+        """Follow a state that another holder of the same storage has set."""
+        state = self._circuit.current_state
+        old = _STATE_NAMES[self._seen]
+        self._arrive(state, at=self._clock())
+        self._tell(old, _STATE_NAMES[state], "shared_storage")
+
+    def _enter(
+        self, state: str, reason: str, *, at: float | None = None, old: str = ""
+    ) -> None:
+        before = old or self.state
+        if state == _OPEN:
+            self._circuit.open()
+        elif state == _HALF_OPEN:
+            self._circuit.half_open()
+        else:
+            self._circuit.close()
+        metrics = self._snapshot()
+        self._arrive(state, at=self._clock() if at is None else at)
+        self._tell(before, self.state, reason, metrics)
+
+    def _arrive(self, state: str, *, at: float) -> None:
+        """Set up what the new *state* counts; earlier permits become void."""
+        self._seen = state
+        self._generation += 1
+        config = self.config
+        if state == _OPEN:
+            # The window stays readable, so that an operator sees what opened it.
+            self._openings += 1
+            interval = config.open_s * config.open_factor ** (self._openings - 1)
+            self._open_until = at + max(config.open_s, min(interval, config.open_max_s))
+            return
+        self._window = self._new_window(half_open=state == _HALF_OPEN)
+        self._not_permitted = 0
+        self._reported.clear()
+        if state == _HALF_OPEN:
+            self._trials = 0
+            self._half_open_since = at
+        else:
+            self._openings = 0
+
+    def _new_window(self, *, half_open: bool = False) -> Window:
+        config = self.config
+        self._least = config.min_calls
+        if half_open:
+            # As resilience4j: half-open always counts, and judges by then.
+            self._least = min(config.min_calls, config.half_open_permits)
+            return CountWindow(config.half_open_permits)
+        if config.window == "count":
+            return CountWindow(config.window_size)
+        return TimeWindow(config.window_size, self._clock)
+
+    def _snapshot(self) -> BreakerMetrics:
+        window, calls = self._window, self._window.calls
+        known = calls >= self._least
+        return BreakerMetrics(
+            calls=calls,
+            failed=window.failed,
+            slow=window.slow,
+            failure_rate=window.failed / calls if known else None,
+            slow_rate=window.slow / calls if known else None,
+            not_permitted=self._not_permitted,
+        )
+
+    def _tell(
+        self, old: str, new: str, reason: str, metrics: BreakerMetrics | None = None
+    ) -> None:
+        self._pending.append(
+            BreakerChanged(
+                name=self.name,
+                old=old,
+                new=new,
+                reason=reason,
+                metrics=metrics or self._snapshot(),
+            )
+        )
+
+    def _flush(self) -> None:
+        """Tell the listener what happened, outside the lock and in order."""
+        with self._lock:
+            events, self._pending = self._pending, []
+        for event in events:
+            emit(self._listener, event)
+
+    def __repr__(self) -> str:
+        metrics = self.metrics()
+        words = [f"{self.name} {self.state}"]
+        if self.state == "open":
+            words.append(f"retry in {self.retry_after_s:.1f} s")
+        words.append(f"{metrics.failed}/{metrics.calls} failed")
+        if metrics.slow:
+            words.append(f"{metrics.slow} slow")
+        return f"<CircuitBreaker {', '.join(words)}>"
+
+
+class _RecordedFailure(Exception):  # noqa: N818  # names what happened, is never raised
+    """Stands for the failure in pybreaker's listener signature."""
