@@ -135,9 +135,9 @@ class LinkControl:
     def __repr__(self) -> str:
         return f"<LinkControl {self.address}>"
 
-    def add(self, spec: LinkSpec) -> LinkInfo:
-        """Add a link; its `listen` is the resolved address."""
-        return _read_info(self._ask("add", spec=spec.to_json()))
+    def add(self, spec: LinkSpec) -> str:
+        """Add a link and give the address on which it listens."""
+        return _read_info(self._ask("add", spec=spec.to_json())).listen
 
     def remove(self, name: str) -> None:
         """Remove a link with all its connections."""

@@ -69,9 +69,10 @@ async def _serve(
 
 
 class LinksProcess:
-    """Starts an engine's process and stops it; dies with us even on `kill -9`.
+    """An engine's process: started, told what to do through `control`, stopped.
 
-    Raises ControlError when it is not ready in time.
+    It dies with us, even on `kill -9`.
+    `info` is its ready line: the control address and what else it serves.
     """
 
     def __init__(
@@ -82,60 +83,84 @@ class LinksProcess:
         environ: Mapping[str, str] | None = None,
         stderr: int | None = None,
     ) -> None:
+        self.info: dict[str, Any] = {}
+        self._argv = list(argv)
+        self._timeout = timeout
+        self._environ = None if environ is None else dict(environ)
+        self._stderr = stderr
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: LinkControl | None = None
+
+    @property
+    def control(self) -> LinkControl:
+        """The line to the engine; raises ControlError before the start."""
+        if self._control is None:
+            raise ControlError("the links' process is not started")
+        return self._control
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, None before the start."""
+        return self._process.pid if self._process else None
+
+    def poll(self) -> int | None:
+        """Give the exit code, None while it runs and before the start."""
+        return self._process.poll() if self._process else None
+
+    def start(self) -> Self:
+        """Start it and wait for its ready line.
+
+        Raises ControlError when it ends or is not ready in time.
+        """
         self._process = subprocess.Popen(
-            list(argv),
+            self._argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=stderr,
-            env=None if environ is None else dict(environ),
+            stderr=self._stderr,
+            env=self._environ,
         )
         try:
-            self.info: dict[str, Any] = self._ready(time.monotonic() + timeout)
-            self.control = LinkControl(self.info["control"])
+            self.info = self._ready(self._process, time.monotonic() + self._timeout)
+            self._control = LinkControl(self.info["control"])
         except BaseException:
             self.stop()
             raise
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
-
-    def poll(self) -> int | None:
-        """Give the exit code, or None while it runs."""
-        return self._process.poll()
+        return self
 
     def stop(self, timeout: float = 2.0) -> None:
-        """End the process and wait for it."""
-        if hasattr(self, "control"):
-            self.control.close()
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
+        """End the process and wait for it; nothing when it does not run."""
+        if self._control is not None:
+            self._control.close()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
         try:
-            self._process.wait(timeout)
+            process.wait(timeout)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
+            process.kill()
+            process.wait()
+        process.stdout.close()
 
     def __enter__(self) -> Self:
-        return self
+        return self.start()
 
     def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
-    def _ready(self, deadline: float) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        pipe, line = self._process.stdout.fileno(), b""
+    @staticmethod
+    def _ready(process: subprocess.Popen[bytes], deadline: float) -> dict[str, Any]:
+        assert process.stdout is not None
+        pipe, line = process.stdout.fileno(), b""
         while not line.endswith(b"\n"):
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([pipe], [], [], left)[0]:
                 raise ControlError("the links' process was not ready in time")
             got = os.read(pipe, 65536)
             if not got:
-                code = self._process.wait()
-                raise ControlError(f"the links' process ended with code {code}")
+                raise ControlError(f"the links' process ended: {process.wait()}")
             line += got
         ready: dict[str, Any] = json.loads(line)
         return ready
