@@ -1,0 +1,98 @@
+"""The schedule is decided by the seed, and looks like the shop's customers."""
+
+from collections import Counter
+
+import pytest
+
+from load.arrivals import FLASH, schedule
+from load.plan import Plan
+
+
+def test_same_seed_same_arrivals(plan):
+    """Two runs with one seed meet the same customers at the same times."""
+    assert schedule(plan) == schedule(plan)
+
+
+def test_other_seed_other_arrivals(plan_document):
+    """Another seed is another day."""
+    first = schedule(Plan.from_json(plan_document))
+    second = schedule(Plan.from_json({**plan_document, "seed": 8}))
+
+    assert first != second
+
+
+def test_start_time_changes_nothing(plan_document):
+    """The schedule hangs on the seed, not on when it is played."""
+    later = Plan.from_json({**plan_document, "start_at": 5000.0})
+
+    assert schedule(Plan.from_json(plan_document)) == schedule(later)
+
+
+def test_arrivals_come_in_order(plan):
+    """The generator can walk the schedule once."""
+    times = [arrival.at_s for arrival in schedule(plan)]
+
+    assert sorted(times) == times
+
+
+@pytest.mark.parametrize(("journey", "expected"), [("checkout", 600), ("browse", 2400)])
+def test_rates_are_kept(plan, journey, expected):
+    """Poisson arrivals come at the rate asked for, within four deviations."""
+    count = sum(a.journey == journey for a in schedule(plan))
+
+    assert abs(count - expected) < 4 * expected**0.5
+
+
+def test_a_tenth_is_away(plan):
+    """The away share dials another region than home, and has an address there."""
+    drawn = [a for a in schedule(plan) if a.journey != FLASH]
+    away = [a for a in drawn if a.away]
+
+    assert 0.07 < len(away) / len(drawn) < 0.13
+    assert all(a.home != a.dialled for a in away)
+
+
+def test_flash_crowd_comes_at_once(plan):
+    """Every region's readers read the front page within the crowd's span."""
+    crowd = [a for a in schedule(plan) if a.journey == FLASH]
+
+    assert Counter({"us": 60, "eu": 60, "asia": 60}) == Counter(a.home for a in crowd)
+    assert all(30 <= a.at_s <= 30.1 and a.category == "" for a in crowd)
+
+
+def test_half_of_the_browses_read_the_front_page(plan):
+    """The hot key is as hot as the plan says."""
+    browses = [a for a in schedule(plan) if a.journey == "browse"]
+    share = sum(a.category == "" for a in browses) / len(browses)
+
+    assert 0.45 < share < 0.55
+
+
+def test_baskets_are_small_and_popular(plan):
+    """One to five different products, the most popular ones most often."""
+    baskets = [a.items for a in schedule(plan) if a.journey == "checkout"]
+    counts = Counter(product for basket in baskets for product, _ in basket)
+
+    assert all(1 <= len(basket) <= 5 for basket in baskets)
+    assert all(len({p for p, _ in basket}) == len(basket) for basket in baskets)
+    assert counts.most_common(1)[0][0] == "P0001"
+
+
+def test_scarce_products_are_left_alone(plan):
+    """Products that are out of stock by design would spoil the success ratio."""
+    bought = {p for a in schedule(plan) for p, _ in a.items}
+
+    assert not bought & {"P0499", "P0500"}
+
+
+def test_corporate_customers_come_from_their_block(plan):
+    """The firm's customers at home share its declared addresses."""
+    corporate = [
+        a
+        for a in schedule(plan)
+        if not a.away and int(a.customer_id.rsplit("-", 1)[1]) <= 10
+    ]
+    blocks = {"us": "198.51.100.", "eu": "203.0.113.", "asia": "203.0.113."}
+
+    assert corporate
+    assert all(a.client_ip.startswith(blocks[a.home]) for a in corporate)
