@@ -1,0 +1,364 @@
+"""The shop's database as a service sees it: say whose rows, say what, get an answer.
+
+Every call names the home region of the rows it touches; the policy of the moment
+decides the gateway, the statement's wrapping, the wait and the number of attempts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from opentelemetry import trace
+from sqlalchemy import Row, text
+from sqlalchemy.sql import Executable
+
+from cockroach import spans, transaction
+from cockroach.errors import (
+    ConnectionLostError,
+    ConnectRefusedError,
+    DatabaseError,
+    DatabaseUnavailableError,
+    DeadlineSpentError,
+    OutOfRetriesError,
+    TransactionConflictError,
+)
+from cockroach.fleet import Fleet
+from cockroach.health import RegionHealth
+from cockroach.lease import Lease, Params, Result
+from cockroach.policy import DataPolicy
+from cockroach.pools import PoolStats
+from cockroach.probe import Prober
+from cockroach.routing import Router
+from cockroach.spans import Note
+from cockroach.topology import DatabaseTarget, rtt_ms
+from cockroach.transaction import Transaction
+from observability import names
+from resilience import (
+    DeadlineRefused,
+    Listener,
+    RetryRefused,
+    RetryScheduled,
+    current_deadline,
+)
+
+__all__ = ["DataPolicy", "Database", "DatabaseTarget", "Result", "Transaction"]
+
+T = TypeVar("T")
+
+_RETRYABLE = (TransactionConflictError, ConnectionLostError, ConnectRefusedError)
+_NOTICEABLE_WAIT_S = 0.001
+_PROBE_S = 2.0
+_SELECT_1 = text("SELECT 1")
+
+
+class Database:
+    """All gateways of one target, as one process of one region uses them.
+
+    `policy` is asked at every call, so a new snapshot takes effect with the next
+    statement; what runs finishes on the old connections. `listener` hears of breaker
+    changes, retries and refusals. Errors are those of `cockroach.errors`.
+    """
+
+    def __init__(
+        self,
+        target: DatabaseTarget,
+        *,
+        region: str,
+        application: str,
+        policy: Callable[[], DataPolicy],
+        listener: Listener | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._region = region
+        self._policy = policy
+        self._listener = listener
+        self._clock = clock
+        self._rng = rng or random.Random()  # noqa: S311 - spreads retries only
+        self._tracer = trace.get_tracer("cockroach")
+        self._router = Router(target, region=region)
+        self._fleet = Fleet(target, application=application, clock=clock, rng=self._rng)
+        self._health: dict[str, RegionHealth] = {}
+        self._probers: dict[str, Prober] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._now = policy()
+        self._fleet.apply(self._now)
+
+    def __repr__(self) -> str:
+        return f"<Database from {self._region} {self._fleet!r}>"
+
+    async def start(self) -> None:
+        """Open the kept connections that the policy will use, if it says so.
+
+        Raises DatabaseUnavailableError when the gateways do not let us in.
+        """
+        await self._warm(self._present())
+
+    async def close(self) -> None:
+        """Stop probing and close every connection; refuse those who still wait."""
+        for prober in self._probers.values():
+            await prober.stop()
+        for task in self._leaving:
+            task.cancel()
+        await self._fleet.close()
+
+    async def fetch(
+        self,
+        home: str,
+        statement: Executable,
+        params: Params = None,
+        *,
+        key: object = None,
+    ) -> Sequence[Row[Any]]:
+        """Run one statement and return its rows. Raises DatabaseError.
+
+        `key` says in traces which loads are identical; by default a checksum of the
+        parameters does.
+        """
+        return (await self.execute(home, statement, params, key=key)).rows
+
+    async def execute(
+        self,
+        home: str,
+        statement: Executable,
+        params: Params = None,
+        *,
+        key: object = None,
+    ) -> Result:
+        """Run one statement and return rows and row count. Raises DatabaseError."""
+        policy = self._present()
+        if policy.single_statements == "transaction":
+
+            async def only(one: Transaction) -> Result:
+                return await one.execute(statement, params, key=key)
+
+            return await self.transaction(home, only)
+        lost = 0
+        while True:
+            try:
+                return await self._autocommit(policy, home, statement, params, key)
+            except _RETRYABLE as error:
+                lost += 1
+                await self._pause(policy, home, "statement", lost, error)
+                policy = self._present()
+
+    async def transaction(
+        self, home: str, work: Callable[[Transaction], Awaitable[T]]
+    ) -> T:
+        """Run work in a SERIALIZABLE transaction, again as a whole when it is lost.
+
+        The work may run several times, so it must have no effect elsewhere; it should
+        write rows of one region only. Raises what the work raises, or DatabaseError:
+        AmbiguousCommitError when the connection went during COMMIT.
+        """
+        lost = 0
+        while True:
+            policy = self._present()
+            try:
+                lease = await self._lease(policy, home)
+                return await transaction.attempt(lease, work)
+            except _RETRYABLE as error:
+                lost += 1
+                await self._pause(policy, home, "transaction", lost, error)
+
+    def breaker_state(self, home: str) -> str:
+        """Tell the state of a region's breaker: closed, open or half_open."""
+        return self._health_of(self._present(), home).state
+
+    def suspect(self, home: str) -> bool:
+        """Tell whether a region is in trouble as far as this process has seen.
+
+        True while its breaker is not closed, or when its last statement ended less
+        than 2 s ago and was slow or failed.
+        """
+        return self._health_of(self._present(), home).suspect
+
+    def pool_stats(self) -> list[PoolStats]:
+        """Count the connections of every gateway's pool, now."""
+        return self._fleet.stats()
+
+    async def _autocommit(
+        self,
+        policy: DataPolicy,
+        home: str,
+        statement: Executable,
+        params: Params,
+        key: object,
+    ) -> Result:
+        lease = await self._lease(policy, home)
+        try:
+            result = await lease.run(statement, params, key, alone=True)
+        except asyncio.CancelledError:
+            lease.leave()
+            raise
+        except BaseException:
+            lease.give_back()
+            raise
+        lease.give_back()
+        return result
+
+    async def _lease(self, policy: DataPolicy, home: str) -> Lease:
+        deadline = current_deadline()
+        if deadline is not None and (left := deadline.remaining()) <= 0:
+            self._tell(
+                DeadlineRefused(target=_name(home), method="lease", remaining_s=left)
+            )
+            raise DeadlineSpentError(f"no time left to ask the database of {home}")
+        health = self._health_of(policy, home)
+        health.admit()
+        fleet = self._fleet
+        decision = self._router.choose(
+            policy.gateway_choice, home, fleet.load, avoid=fleet.avoided()
+        )
+        pool = fleet.pool(decision.gateway)
+        session = pool.take_idle()
+        if session is None:
+            began = self._clock()
+            try:
+                session = await pool.acquire()
+            except DatabaseUnavailableError:
+                fleet.avoid(decision.gateway)
+                health.record(
+                    health.permit(), ok=False, latency_s=self._clock() - began
+                )
+                raise
+            finally:
+                waited = self._clock() - began
+                if waited > _NOTICEABLE_WAIT_S:
+                    spans.pool_wait(self._tracer, decision.attributes, waited)
+        note = Note(self._tracer, decision.attributes)
+        return Lease(session, pool, note, home=home, health=health)
+
+    async def _pause(
+        self, policy: DataPolicy, home: str, what: str, lost: int, error: DatabaseError
+    ) -> None:
+        """Wait before the next attempt, or raise when there is to be none."""
+        delay = transaction.pause_s(lost, self._rng)
+        deadline = current_deadline()
+        reason = ""
+        if lost >= policy.transaction_attempts:
+            reason = "attempts"
+        elif deadline is not None and deadline.remaining() <= delay:
+            reason = "deadline"
+        code = error.sqlstate or type(error).__name__
+        if not reason:
+            self._tell(
+                RetryScheduled(
+                    target=_name(home),
+                    method=what,
+                    attempt=lost,
+                    delay_s=delay,
+                    code=code,
+                )
+            )
+            await asyncio.sleep(delay)
+            return
+        if policy.transaction_attempts > 1:
+            self._tell(
+                RetryRefused(
+                    target=_name(home),
+                    method=what,
+                    attempt=lost,
+                    reason=reason,  # type: ignore[arg-type]
+                    code=code,
+                )
+            )
+        if isinstance(error, TransactionConflictError):
+            raise OutOfRetriesError(lost, why=reason, sqlstate=code) from error
+        raise error
+
+    def _present(self) -> DataPolicy:
+        policy = self._policy()
+        if policy is not self._now and policy != self._now:
+            self._now = policy
+            for prober in self._probers.values():
+                self._later(prober.stop())
+            self._health.clear()
+            self._probers.clear()
+            if self._fleet.apply(policy):
+                self._later(self._warm_quietly())
+        return policy
+
+    def _health_of(self, policy: DataPolicy, home: str) -> RegionHealth:
+        health = self._health.get(home)
+        if health is None:
+            health = self._health[home] = RegionHealth(
+                home,
+                policy,
+                rtt_s=rtt_ms(self._region, home) / 1e3,
+                clock=self._clock,
+                listener=self._listener,
+                on_open=self._probe,
+            )
+        return health
+
+    def _probe(self, health: RegionHealth) -> None:
+        if self._health.get(health.home) is not health:
+            return
+        prober = self._probers.get(health.home)
+        if prober is None:
+            prober = self._probers[health.home] = Prober(
+                health,
+                lambda n: self._ask(health.home, n),
+                tracer=self._tracer,
+                attributes={
+                    names.HOME_REGION: health.home,
+                    names.CLIENT_REGION: self._region,
+                },
+                on_close=lambda _: self._later(self._warm_quietly()),
+            )
+        prober.wake()
+
+    async def _ask(self, home: str, n: int) -> tuple[bool, float]:
+        gateways = self._router.candidates("home_region", home)
+        decision = self._router.probe(home, gateways[n % len(gateways)])
+        pool = self._fleet.pool(decision.gateway)
+        began = self._clock()
+        try:
+            session = await pool.acquire(_PROBE_S)
+        except DatabaseError:
+            return False, self._clock() - began
+        note = Note(self._tracer, decision.attributes, key="probe")
+        lease = Lease(session, pool, note, home=home, health=RegionHealth.blind(home))
+        try:
+            async with asyncio.timeout(_PROBE_S):
+                await lease.run(_SELECT_1, None, "probe", alone=False)
+        except (TimeoutError, asyncio.CancelledError) as error:
+            lease.leave()
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            return False, _PROBE_S
+        except DatabaseError:
+            lease.give_back()
+            return False, note.elapsed_s
+        lease.give_back()
+        return True, note.elapsed_s
+
+    async def _warm(self, policy: DataPolicy) -> None:
+        if policy.warm:
+            await self._fleet.fill(
+                self._router.candidates(policy.gateway_choice, self._region)
+            )
+
+    async def _warm_quietly(self) -> None:
+        try:
+            await self._warm(self._now)
+        except DatabaseError:
+            return  # the next statement finds out for itself
+
+    def _tell(self, event: object) -> None:
+        if self._listener is not None:
+            self._listener.on_event(event)
+
+    def _later(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+
+def _name(home: str) -> str:
+    return f"database@{home}"

@@ -1,0 +1,111 @@
+"""The pools of all gateways of one process, remade together when sizes change."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+
+from cockroach.policy import DataPolicy
+from cockroach.pools import GatewayPool, PoolStats
+from cockroach.sessions import SessionFactory
+from cockroach.topology import DatabaseTarget, Gateway
+
+# A gateway that refused us is passed by for so long while the region has another.
+_AVOID_S = 1.0
+_NOBODY: frozenset[str] = frozenset()
+
+
+class Fleet:
+    """One pool per gateway, made when first needed."""
+
+    def __init__(
+        self,
+        target: DatabaseTarget,
+        *,
+        application: str,
+        clock: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        self._factory = SessionFactory(target, application=application)
+        self._clock = clock
+        self._rng = rng
+        self._pools: dict[str, GatewayPool] = {}
+        self._retired: list[GatewayPool] = []
+        self._avoid_until: dict[str, float] = {}
+        self._shape: tuple[object, ...] = ()
+        self._sizes: tuple[int, int, float] = (1, 0, 1.0)
+
+    def __repr__(self) -> str:
+        return f"{list(self._pools.values())!r}"
+
+    def apply(self, policy: DataPolicy) -> bool:
+        """Take a new policy; True when the pools were remade for it.
+
+        Old pools serve those who wait, then close their connections.
+        """
+        sizes = (policy.pool_size, policy.pool_overflow, policy.pool_timeout_s)
+        shape = (policy.gateway_choice, policy.warm, *sizes)
+        if shape == self._shape:
+            return False
+        self._shape = shape
+        self._sizes = sizes
+        old = [one for one in self._retired if not one.empty]
+        old.extend(self._pools.values())
+        for pool in self._pools.values():
+            pool.retire()
+        self._retired = old
+        self._pools = {}
+        return True
+
+    def pool(self, gateway: Gateway) -> GatewayPool:
+        """Return the present pool of a gateway."""
+        pool = self._pools.get(gateway.name)
+        if pool is None:
+            size, overflow, timeout_s = self._sizes
+            pool = self._pools[gateway.name] = GatewayPool(
+                gateway,
+                self._factory.open,
+                size=size,
+                overflow=overflow,
+                timeout_s=timeout_s,
+                clock=self._clock,
+                rng=self._rng,
+            )
+        return pool
+
+    def load(self, gateway: Gateway) -> int:
+        """Count the statements in flight or waiting at a gateway."""
+        pool = self._pools.get(gateway.name)
+        return 0 if pool is None else pool.busy
+
+    def avoid(self, gateway: Gateway) -> None:
+        """Pass a gateway by for a second."""
+        self._avoid_until[gateway.name] = self._clock() + _AVOID_S
+
+    def avoided(self) -> frozenset[str]:
+        """Name the gateways to pass by now."""
+        if not self._avoid_until:
+            return _NOBODY
+        now = self._clock()
+        self._avoid_until = {
+            name: until for name, until in self._avoid_until.items() if until > now
+        }
+        return frozenset(self._avoid_until)
+
+    async def fill(self, gateways: Sequence[Gateway]) -> None:
+        """Open the kept connections of some gateways, one at a time at each.
+
+        Raises ConnectRefusedError when one does not let us in.
+        """
+        await asyncio.gather(*(self.pool(one).fill() for one in gateways))
+
+    def stats(self) -> list[PoolStats]:
+        """Count the connections of the present pools."""
+        return [pool.stats() for pool in self._pools.values()]
+
+    async def close(self) -> None:
+        """Close every connection that is not in use; the others as they come back."""
+        pools = [*self._pools.values(), *self._retired]
+        await asyncio.gather(*(pool.close() for pool in pools))
+        await self._factory.close()

@@ -1,0 +1,115 @@
+"""What this process knows about one home region's database: breaker and suspicion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cockroach.errors import DatabaseUnavailableError
+from cockroach.policy import DataPolicy
+from resilience import BreakerConfig, CircuitBreaker, Permit
+
+_RECENT_S = 2.0
+_WINDOW = 8
+_BLIND = DataPolicy(
+    gateway_choice="home_region",
+    single_statements="autocommit",
+    pool_size=1,
+    pool_overflow=0,
+    pool_timeout_s=0.0,
+    warm=False,
+    transaction_attempts=1,
+    breaker=False,
+)
+
+
+class RegionHealth:
+    """Judges the statements sent to one region's own gateways.
+
+    Only a closed breaker lets statements through; while it is not closed the only
+    ones that go are the prober's, which alone take half-open permits.
+    """
+
+    def __init__(
+        self,
+        home: str,
+        policy: DataPolicy,
+        *,
+        rtt_s: float,
+        clock: Callable[[], float],
+        listener: Any = None,
+        on_open: Callable[[RegionHealth], None] | None = None,
+    ) -> None:
+        self.home = home
+        self.slow_s = policy.breaker_slow_ms / 1e3 + rtt_s
+        self.permits = policy.breaker_permits
+        self.open_s = policy.breaker_open_s
+        self._clock = clock
+        self._on_open = on_open
+        self._last_at = float("-inf")
+        self._last_slow = False
+        self.breaker: CircuitBreaker | None = None
+        if policy.breaker and policy.gateway_choice == "home_region":
+            self.breaker = CircuitBreaker(
+                f"database@{home}",
+                BreakerConfig(
+                    failure_rate=0.5,
+                    slow_rate=0.5,
+                    slow_after_s=self.slow_s,
+                    window="count",
+                    window_size=max(_WINDOW, policy.breaker_min_calls),
+                    min_calls=policy.breaker_min_calls,
+                    open_s=policy.breaker_open_s,
+                    half_open_permits=policy.breaker_permits,
+                ),
+                clock=clock,
+                listener=listener,
+            )
+
+    @classmethod
+    def blind(cls, home: str) -> RegionHealth:
+        """Make one that judges nothing, for probes, which are judged by themselves."""
+        return cls(home, _BLIND, rtt_s=0.0, clock=lambda: 0.0)
+
+    @property
+    def state(self) -> str:
+        """The breaker's state; "closed" where there is none."""
+        return self.breaker.state if self.breaker is not None else "closed"
+
+    @property
+    def suspect(self) -> bool:
+        """Tell whether the region is in trouble as far as this process has seen."""
+        if self.state != "closed":
+            return True
+        return self._last_slow and self._clock() - self._last_at < _RECENT_S
+
+    def admit(self) -> None:
+        """Let a statement or transaction begin.
+
+        Raises DatabaseUnavailableError at once while the breaker is not closed.
+        """
+        if self.breaker is not None and self.breaker.state != "closed":
+            raise DatabaseUnavailableError(
+                self.home, "breaker_open", retry_after_s=self.open_s
+            )
+
+    def permit(self) -> Permit | None:
+        """Take part in the breaker's window, if it is closed."""
+        if self.breaker is None or self.breaker.state != "closed":
+            return None
+        return self.breaker.acquire()
+
+    def record(self, permit: Permit | None, *, ok: bool, latency_s: float) -> None:
+        """Count one finished statement."""
+        self._last_at = self._clock()
+        self._last_slow = not ok or latency_s > self.slow_s
+        if permit is None or self.breaker is None:
+            return
+        self.breaker.record(permit, ok=ok, latency_s=latency_s)
+        if self.breaker.state != "closed" and self._on_open is not None:
+            self._on_open(self)
+
+    def release(self, permit: Permit | None) -> None:
+        """Forget a statement that says nothing about the region's health."""
+        if permit is not None and self.breaker is not None:
+            self.breaker.release(permit)

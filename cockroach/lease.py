@@ -1,0 +1,143 @@
+"""A session on loan: runs statements, judges them, and always finds its way back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.sql import Executable
+
+from cockroach import statements
+from cockroach.driver import StatementAbandonedError
+from cockroach.errors import (
+    AmbiguousCommitError,
+    DatabaseError,
+    DatabaseUnavailableError,
+    StatementError,
+    StatementTimeoutError,
+    translate,
+)
+from cockroach.health import RegionHealth
+from cockroach.pools import GatewayPool
+from cockroach.sessions import Session
+from cockroach.spans import Note
+
+Params = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+
+_UNHEALTHY = (DatabaseUnavailableError, AmbiguousCommitError, StatementTimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one statement gave: its rows, and how many rows it touched."""
+
+    rows: Sequence[Row[Any]]
+    rowcount: int
+
+
+class Lease:
+    """One session in the hands of one caller, until give_back or leave."""
+
+    __slots__ = ("_health", "_home", "_note", "_pool", "session")
+
+    def __init__(
+        self,
+        session: Session,
+        pool: GatewayPool,
+        note: Note,
+        *,
+        home: str,
+        health: RegionHealth,
+    ) -> None:
+        self.session = session
+        self._pool = pool
+        self._note = note
+        self._home = home
+        self._health = health
+        session.driver.note = note
+
+    async def run(
+        self, statement: Executable, params: Params, key: object, *, alone: bool
+    ) -> Result:
+        """Send one statement. `alone`: outside a transaction, so it commits itself.
+
+        Raises DatabaseError; CancelledError when the caller leaves, with the session
+        still waiting for its answer: then only `leave` may follow.
+        """
+        self._note.key = key
+        health = self._health
+        permit = health.permit()
+        try:
+            result = await self.session.connection.execute(statement, params)
+        except BaseException as error:
+            raise self._failed(error, permit, alone=alone) from error
+        health.record(permit, ok=True, latency_s=self._note.elapsed_s)
+        if result.returns_rows:
+            rows = result.fetchall()
+            return Result(rows, len(rows))
+        return Result((), result.rowcount)
+
+    async def control(self, text: str, *, commits: bool = False) -> None:
+        """Send BEGIN, COMMIT or ROLLBACK. Raises as `run` does."""
+        self._note.key = None
+        health = self._health
+        permit = health.permit()
+        try:
+            await self.session.connection.exec_driver_sql(text)
+        except BaseException as error:
+            raise self._failed(error, permit, alone=commits) from error
+        health.record(permit, ok=True, latency_s=self._note.elapsed_s)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Tell whether the server has a transaction open for this session."""
+        return self.session.driver.pgconn.transaction_status != 0
+
+    def give_back(self) -> None:
+        """Return a session that is done; a broken one is replaced."""
+        self.session.driver.note = None
+        self._pool.release(self.session)
+
+    def leave(self) -> None:
+        """Walk away in the middle; the session is cleaned up behind our back."""
+        self._pool.drain(self.session, self._clean)
+
+    async def _clean(self) -> None:
+        connection = self.session.connection
+        if self.session.driver.pgconn.transaction_status != 0:
+            await connection.exec_driver_sql("ROLLBACK")
+        self.session.driver.note = None
+
+    def _failed(
+        self, error: BaseException, permit: Any, *, alone: bool
+    ) -> BaseException:
+        health = self._health
+        if isinstance(error, StatementAbandonedError):
+            health.release(permit)
+            return asyncio.CancelledError()
+        if isinstance(error, DBAPIError) and error.orig is not None:
+            note = self._note
+            driver = self.session.driver
+            translated: DatabaseError = translate(
+                error.orig,
+                region=self._home,
+                lost=driver.closed,
+                may_commit=alone and _can_commit(note.text),
+            )
+            if isinstance(translated, _UNHEALTHY):
+                health.record(permit, ok=False, latency_s=note.elapsed_s)
+            else:
+                health.release(permit)
+            return translated
+        health.release(permit)
+        if isinstance(error, SQLAlchemyError):
+            return StatementError(str(error).partition("\n")[0])
+        return error
+
+
+def _can_commit(text: str) -> bool:
+    return text == "COMMIT" or statements.writes(text)

@@ -1,0 +1,280 @@
+"""A bounded pool of sessions per gateway: kept ones, overflow, a bounded wait.
+
+Sizes and waits mean what SQLAlchemy's QueuePool means by them. What is added: whoever
+waits can leave without losing a connection, a dead connection is seen before it is
+handed out, and the last used one goes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from cockroach.errors import DatabaseUnavailableError, PoolExhaustedError
+from cockroach.sessions import Session
+from cockroach.topology import Gateway
+
+# A session lives this long, give or take a tenth, so that a rolling restart of the
+# database does not find every client bound to the nodes that stayed.
+_LIFETIME_S = 900.0
+_DRAIN_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolStats:
+    """One pool at one moment; the last three are totals since it was made."""
+
+    gateway: str
+    region: str
+    limit: int
+    idle: int
+    busy: int
+    opening: int
+    waiting: int
+    opened: int
+    discarded: int
+    exhausted: int
+
+
+class GatewayPool:
+    """The sessions of one gateway in one process."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        connect: Callable[..., Awaitable[Session]],
+        *,
+        size: int,
+        overflow: int,
+        timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.gateway = gateway
+        self.size = size
+        self.limit = size + overflow
+        self.timeout_s = timeout_s
+        self._connect = connect
+        self._clock = clock
+        self._rng = rng or random.Random()  # noqa: S311 - spreads expiry only
+        self._idle: list[Session] = []
+        self._waiters: deque[asyncio.Future[Session]] = deque()
+        self._busy = 0
+        self._opening = 0
+        self._opened = self._discarded = self._exhausted = 0
+        self._retired = self._closed = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return (
+            f"<GatewayPool {self.gateway.name} {len(self._idle)} idle, "
+            f"{self._busy} busy, {len(self._waiters)} waiting, limit {self.limit}>"
+        )
+
+    @property
+    def busy(self) -> int:
+        """Sessions in use and callers waiting for one: the load on this gateway."""
+        return self._busy + len(self._waiters)
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether nothing is open, being opened, or being closed."""
+        return not (self._total() or self._waiters or self._tasks)
+
+    def stats(self) -> PoolStats:
+        """Count everything, now."""
+        return PoolStats(
+            gateway=self.gateway.name,
+            region=self.gateway.region,
+            limit=self.limit,
+            idle=len(self._idle),
+            busy=self._busy,
+            opening=self._opening,
+            waiting=len(self._waiters),
+            opened=self._opened,
+            discarded=self._discarded,
+            exhausted=self._exhausted,
+        )
+
+    def take_idle(self) -> Session | None:
+        """Take the session used last, if one is idle and alive; never waits."""
+        while self._idle:
+            session = self._idle.pop()
+            if session.usable:
+                self._busy += 1
+                return session
+            self._throw_away(session)
+        return None
+
+    async def acquire(self, timeout_s: float | None = None) -> Session:
+        """Take a session, waiting for `timeout_s` or else the pool's own bound.
+
+        Raises PoolExhaustedError when none came free, DatabaseUnavailableError when
+        the gateway did not let us in.
+        """
+        session = self.take_idle()
+        if session is not None:
+            return session
+        if self._closed:
+            raise DatabaseUnavailableError(self.gateway.region, "closed")
+        bound = self.timeout_s if timeout_s is None else min(timeout_s, self.timeout_s)
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Session] = loop.create_future()
+        self._waiters.append(waiter)
+        self._open_for_waiters()
+        timer = loop.call_later(bound, self._expire, waiter, bound)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and not waiter.exception():
+                self.release(waiter.result())
+            raise
+        finally:
+            timer.cancel()
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def release(self, session: Session) -> None:
+        """Give a session back; one that is broken or too old is replaced."""
+        if session.expires_at <= self._clock() or not session.usable:
+            self.discard(session)
+            return
+        self._busy -= 1
+        self._hand_over(session)
+
+    def discard(self, session: Session) -> None:
+        """Give a session back that must not be used again."""
+        self._busy -= 1
+        self._throw_away(session)
+        self._open_for_waiters()
+
+    def drain(self, session: Session, then: Callable[[], Awaitable[None]]) -> None:
+        """Take back a session in the middle of a statement that its caller left.
+
+        The answer comes in behind the caller's back, `then` leaves the session clean
+        (a ROLLBACK), and it is given back; after two seconds it is thrown away.
+        """
+
+        async def settle() -> None:
+            try:
+                async with asyncio.timeout(_DRAIN_S):
+                    await session.driver.drain()
+                    await then()
+            except Exception:  # noqa: BLE001 - a session that resists is dropped
+                self.discard(session)
+            else:
+                self.release(session)
+
+        self._spawn(settle())
+
+    async def fill(self, *, concurrency: int = 1) -> None:
+        """Open the kept sessions that are missing, few at a time.
+
+        Raises DatabaseUnavailableError when the gateway refuses one.
+        """
+
+        async def opener() -> None:
+            while not self._retired and self._total() < self.size:
+                await self._open()
+
+        results = await asyncio.gather(
+            *(opener() for _ in range(concurrency)), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    def retire(self) -> None:
+        """Keep nothing from now on: close what is idle, and the rest when it is free.
+
+        Those who wait are still served, so that a new policy fails nobody.
+        """
+        self._retired = True
+        while self._idle:
+            self._throw_away(self._idle.pop())
+
+    async def close(self) -> None:
+        """Retire, refuse those who wait, and see everything idle closed."""
+        self.retire()
+        self._closed = True
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(
+                    DatabaseUnavailableError(self.gateway.region, "closed")
+                )
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _total(self) -> int:
+        return len(self._idle) + self._busy + self._opening
+
+    def _hand_over(self, session: Session) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                self._busy += 1
+                waiter.set_result(session)
+                return
+        if len(self._idle) < self.size and not self._retired:
+            self._idle.append(session)
+        else:
+            self._throw_away(session)
+
+    def _open_for_waiters(self) -> None:
+        while (
+            not self._closed
+            and self._opening < len(self._waiters)
+            and self._total() < self.limit
+        ):
+            self._opening += 1
+            self._spawn(self._open_one())
+
+    async def _open_one(self) -> None:
+        try:
+            await self._open(counted=True)
+        except DatabaseUnavailableError as error:
+            while self._waiters:
+                waiter = self._waiters.popleft()
+                if not waiter.done():
+                    waiter.set_exception(error)
+                    break
+            self._open_for_waiters()
+
+    async def _open(self, *, counted: bool = False) -> None:
+        if not counted:
+            self._opening += 1
+        life = _LIFETIME_S * self._rng.uniform(0.9, 1.1)
+        try:
+            session = await self._connect(self.gateway, expires_at=self._clock() + life)
+        finally:
+            self._opening -= 1
+        self._opened += 1
+        self._hand_over(session)
+
+    def _expire(self, waiter: asyncio.Future[Session], waited_s: float) -> None:
+        if waiter.done():
+            return
+        if self._busy < self.limit and self._opening:
+            error: Exception = DatabaseUnavailableError(
+                self.gateway.region, "connect_timeout"
+            )
+        else:
+            self._exhausted += 1
+            error = PoolExhaustedError(
+                self.gateway.name, waited_s=waited_s, limit=self.limit
+            )
+        waiter.set_exception(error)
+
+    def _throw_away(self, session: Session) -> None:
+        self._discarded += 1
+        self._spawn(session.close())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,82 @@
+"""A client span for every statement on the wire, and nothing else.
+
+The spans are made where the driver sends, so that BEGIN and COMMIT have theirs,
+opening a connection has none, and time spent compiling does not count.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+from cockroach import statements
+from observability import names
+
+_CLIENT = SpanKind.CLIENT
+
+
+class Note:
+    """What the layer above knows about the next statements of one connection.
+
+    The driver writes back `elapsed_s`, the time the last one spent on the wire.
+    """
+
+    __slots__ = ("attributes", "elapsed_s", "key", "text", "tracer")
+
+    def __init__(
+        self, tracer: trace.Tracer, attributes: Mapping[str, Any], key: object = None
+    ) -> None:
+        self.tracer = tracer
+        self.attributes = attributes
+        self.key = key
+        self.elapsed_s = 0.0
+        self.text = ""
+
+    def start(self, text: str, params: object, *, batch: int = 0) -> Span:
+        """Open the span of one statement."""
+        self.text = text
+        name, constant = statements.describe(text)
+        attributes: dict[str, Any] = {**self.attributes, **constant}
+        if constant[names.DB_OPERATION] not in names.TRANSACTION_CONTROL:
+            attributes[names.DB_KEY] = load_key(self.key, params)
+        if batch > 1:
+            attributes[names.DB_BATCH_SIZE] = batch
+        return self.tracer.start_span(name, kind=_CLIENT, attributes=attributes)
+
+
+def load_key(key: object, params: object) -> str:
+    """Identify a load: what the caller says, or a checksum of the parameters."""
+    if key is not None:
+        return str(key)
+    if not params:
+        return "-"
+    if isinstance(params, Mapping):
+        params = tuple(params.values())
+    return f"{zlib.crc32(repr(params).encode()):08x}"
+
+
+def failed(span: Span, error: BaseException) -> None:
+    """Mark a statement's span with what the server said."""
+    state = getattr(error, "sqlstate", None)
+    if state:
+        span.set_attribute(names.DB_STATUS, state)
+    span.set_attribute(names.ERROR_TYPE, state or type(error).__name__)
+    span.set_status(Status(StatusCode.ERROR, str(error).partition("\n")[0][:200]))
+
+
+def pool_wait(
+    tracer: trace.Tracer, attributes: Mapping[str, Any], waited_s: float
+) -> None:
+    """Record a wait for a connection that has just ended."""
+    end = time.time_ns()
+    span = tracer.start_span(
+        names.SPAN_POOL_ACQUIRE,
+        attributes={**attributes, names.POOL_WAIT_MS: round(waited_s * 1e3, 3)},
+        start_time=end - int(waited_s * 1e9),
+    )
+    span.end(end)

@@ -1,0 +1,110 @@
+"""SERIALIZABLE transactions, and when the whole of one is worth another attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Row
+from sqlalchemy.sql import Executable
+
+from cockroach.errors import (
+    AmbiguousCommitError,
+    ConstraintError,
+    DatabaseError,
+    TransactionConflictError,
+)
+from cockroach.lease import Lease, Params, Result
+
+T = TypeVar("T")
+
+BEGIN = "BEGIN ISOLATION LEVEL SERIALIZABLE"
+
+_BASE_S = 0.01
+_CAP_S = 0.5
+
+
+class Transaction:
+    """What the work of `Database.transaction` may use; dead once the work returns."""
+
+    __slots__ = ("_lease", "lost")
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self.lost: DatabaseError | None = None
+
+    async def fetch(
+        self, statement: Executable, params: Params = None, *, key: object = None
+    ) -> Sequence[Row[Any]]:
+        """Run one statement and return its rows. Raises DatabaseError."""
+        return (await self.execute(statement, params, key=key)).rows
+
+    async def execute(
+        self, statement: Executable, params: Params = None, *, key: object = None
+    ) -> Result:
+        """Run one statement. Raises DatabaseError.
+
+        After an error the transaction cannot be saved: let it pass.
+        """
+        try:
+            return await self._lease.run(statement, params, key, alone=False)
+        except DatabaseError as error:
+            self.lost = error
+            raise
+
+
+async def attempt(lease: Lease, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    """BEGIN, the work, COMMIT; ROLLBACK when the work raises. Gives the lease back.
+
+    Raises what the work raised, or DatabaseError; AmbiguousCommitError when COMMIT
+    was sent and not answered.
+    """
+    transaction = Transaction(lease)
+    try:
+        await lease.control(BEGIN)
+        result = await work(transaction)
+        if transaction.lost is not None:
+            # The work swallowed it, but the server will not commit any more.
+            raise transaction.lost  # noqa: TRY301 - must roll back like the rest
+        await _commit(lease)
+    except asyncio.CancelledError:
+        lease.leave()
+        raise
+    except BaseException:
+        await _roll_back(lease)
+        raise
+    lease.give_back()
+    return result
+
+
+async def _commit(lease: Lease) -> None:
+    try:
+        await lease.control("COMMIT", commits=True)
+    except (AmbiguousCommitError, TransactionConflictError, ConstraintError):
+        raise
+    except DatabaseError as error:
+        raise AmbiguousCommitError(
+            lease.session.gateway.region, sqlstate=error.sqlstate
+        ) from error
+
+
+async def _roll_back(lease: Lease) -> None:
+    try:
+        if not lease.session.driver.closed and lease.in_transaction:
+            await lease.control("ROLLBACK")
+    except asyncio.CancelledError:
+        lease.leave()
+        raise
+    except DatabaseError:
+        pass  # the connection went too; the server rolls back by itself
+    lease.give_back()
+
+
+def pause_s(attempt: int, rng: random.Random) -> float:
+    """Seconds before the attempt after `attempt` lost ones: full jitter, capped.
+
+    "Exponential backoff and jitter", AWS architecture blog: the whole range from 0.
+    """
+    return rng.uniform(0.0, min(_CAP_S, _BASE_S * 2.0**attempt))
