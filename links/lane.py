@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 
     from links.connection import Connection
 
-# A lane may hold what a fast sender writes within a long delay, but not more.
-HIGH = 4 * 1024 * 1024
-LOW = HIGH // 2
-
 
 class Traffic:
     """Bytes that one direction of a link has taken in, over all connections."""
@@ -55,6 +51,7 @@ class Lane:
     __slots__ = (
         "_classify",
         "_held",
+        "_limit",
         "_outlet",
         "_source_done",
         "_stages",
@@ -84,6 +81,7 @@ class Lane:
         self.sink_full = False
         self._classify = classify
         self._held = 0
+        self._limit = Stage.limit
         self._throttled = False
         self._source_done = False
         self._stopped = False
@@ -166,13 +164,14 @@ class Lane:
             stage.following = following
             following = stage
         self.head = following
+        self._limit = min((s.limit for _, s in self._stages), default=Stage.limit)
 
     # Backpressure.
 
     def hold(self, size: int) -> None:
         """Count bytes that a stage holds back."""
         self._held += size
-        if self._held > HIGH and not self._throttled:
+        if self._held > self._limit and not self._throttled:
             self._throttle()
 
     def release(self, size: int) -> None:
@@ -198,7 +197,7 @@ class Lane:
 
     def relieve(self) -> None:
         """Read again if neither the stages nor the sink are full."""
-        if self.sink_full or self._held > LOW:
+        if self.sink_full or self._held > self._limit // 2:
             return
         self._throttled = False
         # Reading again after the end would meet the end a second time.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,6 +26,8 @@ class Stage:
     __slots__ = ("following", "lane")
 
     following: Stage
+    # A lane may hold what a fast sender writes within a long delay, but not more.
+    limit: ClassVar[int] = 4 * 1024 * 1024  # bytes
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
