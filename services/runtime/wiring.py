@@ -1,0 +1,100 @@
+"""From a service's policies to those of the packages below it.
+
+Numbers that are the same for everybody stand here, those that differ in `PolicySet`.
+"""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from cockroach.policy import DataPolicy
+from resilience import (
+    BreakerConfig,
+    BudgetConfig,
+    BulkheadConfig,
+    ClientPolicy,
+    RetryConfig,
+    ServerPolicy,
+)
+from services.runtime.policy import PolicySet
+
+# Writes carry idempotency keys, so every call may be repeated when nobody answered.
+RETRIED = frozenset({"UNAVAILABLE"})
+# What a hop keeps of its deadline for telling its caller.
+RESERVE_S = 0.005
+
+P = TypeVar("P")
+
+
+class Derived(Generic[P]):
+    """A policy made from the snapshot in force, anew only when that was swapped."""
+
+    __slots__ = ("_build", "_made", "_of", "_source")
+
+    def __init__(
+        self, source: Callable[[], PolicySet], build: Callable[[PolicySet], P]
+    ) -> None:
+        self._source = source
+        self._build = build
+        self._of = source()
+        self._made = build(self._of)
+
+    def __call__(self) -> P:
+        """Return the policy for this moment."""
+        now = self._source()
+        if now is not self._of:
+            self._made, self._of = self._build(now), now
+        return self._made
+
+
+def data_policy(policies: PolicySet) -> DataPolicy:
+    """How the database is used. Raises ValueError on values that make no sense."""
+    return DataPolicy(
+        gateway_choice=policies.gateway_choice,  # type: ignore[arg-type]
+        single_statements=policies.single_statements,  # type: ignore[arg-type]
+        pool_size=policies.pool_size,
+        pool_overflow=policies.pool_overflow,
+        pool_timeout_s=policies.pool_timeout_s,
+        warm=policies.pools_warm,
+        transaction_attempts=policies.transaction_attempts,
+        breaker=policies.data_breakers,
+        breaker_slow_ms=policies.data_slow_ms,
+        breaker_open_s=policies.data_open_s,
+    )
+
+
+def client_policy(policies: PolicySet, target: str) -> ClientPolicy:
+    """How a peer is called; `target` names it, "catalog@eu"."""
+    return ClientPolicy(
+        target=target,
+        timeout_s=policies.rpc_timeout_s,
+        propagate_deadline=policies.propagate_deadlines,
+        reserve_s=RESERVE_S,
+        retry=RetryConfig(
+            attempts=policies.retry_attempts,
+            backoff_s=policies.retry_backoff_s,
+            backoff_max_s=policies.retry_backoff_max_s,
+            retry_on=RETRIED,
+        )
+        if policies.retry_attempts > 1
+        else None,
+        retry_budget=BudgetConfig() if policies.retry_budget else None,
+        breaker=BreakerConfig(
+            failure_rate=0.5,
+            window="time",
+            window_size=10,
+            min_calls=5,
+            open_s=1.0,
+            half_open_permits=2,
+            half_open_max_wait_s=policies.rpc_timeout_s,
+        )
+        if policies.breakers
+        else None,
+        bulkhead=BulkheadConfig(limit=policies.bulkhead) if policies.bulkhead else None,
+    )
+
+
+def server_policy(policies: PolicySet, max_concurrent: int) -> ServerPolicy:
+    """How calls are admitted."""
+    return ServerPolicy(
+        propagate_deadline=policies.propagate_deadlines, max_concurrent=max_concurrent
+    )
