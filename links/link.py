@@ -41,6 +41,7 @@ class Link:
         self._connections: dict[Connection, None] = {}
         self._server: asyncio.Server | None = None
         self._reserved: socket.socket | None = None
+        self._switching = asyncio.Lock()
 
     def __repr__(self) -> str:
         state = "enabled" if self.enabled else "disabled"
@@ -69,34 +70,20 @@ class Link:
 
     async def enable(self) -> None:
         """Listen; raises OSError when the address cannot be had."""
-        if self.enabled:
-            return
-        if self._reserved is None:
-            self._reserved = await self._bind(self.listen)
-        held, self._reserved = self._reserved, None
-        self.listen = join_address(*held.getsockname()[:2])
-        self.enabled = True
-        self._server = await self.loop.create_server(
-            self._protocol, sock=held, backlog=_BACKLOG
-        )
+        async with self._switching:
+            await self._enable()
 
     async def disable(self) -> None:
         """Refuse new connections and close all that are open; the port stays ours."""
-        if not self.enabled:
-            return
-        await self.close()
-        self._reserved = await self._bind(self.listen)
+        async with self._switching:
+            if self.enabled:
+                await self._close()
+                self._reserved = await self._bind(self.listen)
 
     async def close(self) -> None:
         """Give up the port and close every connection."""
-        self.enabled = False
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        if self._reserved is not None:
-            self._reserved.close()
-            self._reserved = None
-        await self._drop()
+        async with self._switching:
+            await self._close()
 
     async def set_upstream(self, upstream: str) -> None:
         """Lead elsewhere from now on; open connections are closed.
@@ -111,11 +98,12 @@ class Link:
     async def set_listen(self, listen: str) -> None:
         """Listen elsewhere; raises BadAddressError or OSError, then it is disabled."""
         split_address(listen)
-        was_enabled = self.enabled
-        await self.close()
-        self.listen = listen
-        if was_enabled:
-            await self.enable()
+        async with self._switching:
+            was_enabled = self.enabled
+            await self._close()
+            self.listen = listen
+            if was_enabled:
+                await self._enable()
 
     # Toxics.
 
@@ -215,6 +203,28 @@ class Link:
                 before.append(other.name)
             index = sum(name in held for name in before)
             lane.insert(toxic.name, toxic.attributes.stage(lane, rng), index)
+
+    async def _enable(self) -> None:
+        if self.enabled:
+            return
+        if self._reserved is None:
+            self._reserved = await self._bind(self.listen)
+        held, self._reserved = self._reserved, None
+        self.listen = join_address(*held.getsockname()[:2])
+        self.enabled = True
+        self._server = await self.loop.create_server(
+            self._protocol, sock=held, backlog=_BACKLOG
+        )
+
+    async def _close(self) -> None:
+        self.enabled = False
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._reserved is not None:
+            self._reserved.close()
+            self._reserved = None
+        await self._drop()
 
     async def _drop(self) -> None:
         for connection in list(self._connections):

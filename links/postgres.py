@@ -119,24 +119,17 @@ class Flights:
             self._servers_turn = False
             self._paid_in_turn = False
             self._tally.flights += 1
-            fresh = True
-        else:
-            fresh = False
+            # The rest of a message travels as its beginning did.
+            if not (self._opaque or self._skip or self._partial):
+                self._current = FREE
         if not self._opaque:
             paid = self._read(data)
             if not self._opaque:
-                return self._number(paid=paid, fresh=fresh)
+                if paid and not self._paid_in_turn:
+                    self._pay()
+                    self._current = self._tally.trips
+                return self._current
         self._pay()
-        return self._current
-
-    def _number(self, *, paid: bool | None, fresh: bool) -> int:
-        if paid:
-            if not self._paid_in_turn:
-                self._current = self._tally.trips + 1
-            self._pay()
-        elif paid is not None and not self._paid_in_turn and fresh:
-            self._current = FREE
-        # The rest of a message travels as its beginning did.
         return self._current
 
     def _pay(self) -> None:
@@ -151,16 +144,16 @@ class Flights:
         self._statements.clear()
         self._portals.clear()
 
-    def _read(self, data: bytes) -> bool | None:
-        """Say whether a paid message begins in `data`; None when none begins."""
+    def _read(self, data: bytes) -> bool:
+        """Say whether a paid message begins in `data`."""
         if self._skip:
             if self._skip >= len(data):
                 self._skip -= len(data)
-                return None
+                return False
             data, self._skip = data[self._skip :], 0
         if self._partial:
             data, self._partial = self._partial + data, b""
-        paid: bool | None = None
+        paid = False
         at, end = 0, len(data)
         while at < end and not self._opaque:
             if self._started:
