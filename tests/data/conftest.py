@@ -1,0 +1,51 @@
+"""The embedded cluster, started once for all tests that need a database."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cockroach.embedded import EmbeddedCluster
+from links.process import LinksProcess
+
+HERE = Path(__file__).parent
+# A tenth of the real distances: long enough to measure, short enough to wait for.
+RTT_SCALE = 0.1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything in this folder as needing a database."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.data)
+
+
+@pytest.fixture(scope="session")
+def wan_process() -> Iterator[LinksProcess]:
+    """Carry the links of the session's cluster."""
+    with LinksProcess() as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def rtt_scale() -> float:
+    """Tell by how much the session's cluster shrinks the distances."""
+    return RTT_SCALE
+
+
+@pytest.fixture(scope="session")
+def cluster(wan_process: LinksProcess) -> Iterator[EmbeddedCluster]:
+    """Run the embedded cluster with its seed data."""
+    # pytest's own directories are closed to the account that root steps down to.
+    root = Path(tempfile.mkdtemp(prefix="seawall-test-"))
+    made = EmbeddedCluster(root, links=wan_process.control, rtt_scale=RTT_SCALE)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+        shutil.rmtree(root, ignore_errors=True)
