@@ -12,7 +12,7 @@ class AttemptHandle(Protocol):
     """What an observer holds on to for one attempt."""
 
     def finished(self, outcome: Outcome) -> None:
-        """Called exactly once, with how the attempt ended."""
+        """Take the outcome; called exactly once, with how the attempt ended."""
 
 
 class AttemptObserver(Protocol):
@@ -25,7 +25,7 @@ class AttemptObserver(Protocol):
         attempt: int,
         metadata: list[tuple[str, str | bytes]],
     ) -> AttemptHandle:
-        """Called before each attempt; *attempt* counts from 1.
+        """Begin to watch, just before the attempt is sent; *attempt* counts from 1.
 
         *metadata* is what will be sent, and may be changed in place.
         """

@@ -16,6 +16,7 @@ from resilience._bulkhead import Bulkhead
 from resilience._deadline import CURRENT
 from resilience._downstream import DOWNSTREAM
 from resilience._errors import (
+    BulkheadFullError,
     CircuitOpenError,
     DeadlineSpentError,
     ResilienceError,
@@ -105,6 +106,15 @@ class Slot:
                     timeout = left
         return timeout
 
+    def attempt_timeout(self, left: float | None) -> float | None:
+        """Return the seconds one attempt may take, of the *left* of the whole call."""
+        retry = self.retry
+        if retry is None or retry.attempt_timeout_s is None:
+            return left
+        if left is None:
+            return retry.attempt_timeout_s
+        return min(left, retry.attempt_timeout_s)
+
     def begin(self, timeout_s: float | None, *, streaming: bool) -> Attempt:
         """Pass the breaker; the attempt still has to `enter` and to start.
 
@@ -120,6 +130,13 @@ class Slot:
                 raise
             attempt.breaker = breaker
         return attempt
+
+    def full(self, attempt: Attempt, error: BulkheadFullError) -> None:
+        """Give back what *attempt* took; the bulkhead had no place for it."""
+        attempt.settled = True
+        if attempt.breaker is not None and attempt.permit is not None:
+            attempt.breaker.release(attempt.permit)
+        self.refused(error)
 
     def refused(self, error: ResilienceError) -> None:
         """Tell the listener and the request at hand about a refusal of ours."""

@@ -1,0 +1,181 @@
+"""Calls that our own policies ended before gRPC saw them (grpc.aio)."""
+
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from resilience._errors import (
+    BudgetSpentError,
+    BulkheadFullError,
+    CircuitOpenError,
+    DeadlineSpentError,
+    ResilienceError,
+)
+from resilience._wire import REFUSAL
+
+
+class _RefusalShape:
+    """The RpcError methods of a refusal; goes before AioRpcError in the bases."""
+
+    def __init__(self, cause: ResilienceError) -> None:
+        Exception.__init__(self, str(cause))  # type: ignore[arg-type]
+        self.__dict__.update(cause.__dict__)
+        self._status = grpc.StatusCode[cause.grpc_status]
+        self._text = str(cause)
+        self._trailers = aio.Metadata((REFUSAL, cause.refusal))
+
+    def code(self) -> grpc.StatusCode:
+        """Return the status that the refusal stands for."""
+        return self._status
+
+    def details(self) -> str:
+        """Return which policy refused, and why."""
+        return self._text
+
+    def initial_metadata(self) -> aio.Metadata:
+        """Return nothing: no peer was asked."""
+        return aio.Metadata()
+
+    def trailing_metadata(self) -> aio.Metadata:
+        """Return the reason under x-seawall-refusal, as a peer would send it."""
+        return self._trailers
+
+    def debug_error_string(self) -> str:
+        """Return the text once more."""
+        return self._text
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._status.name}: {self._text}>"
+
+    def __reduce__(self) -> Any:
+        return (RuntimeError, (self._text,))
+
+
+class AioCircuitOpenError(_RefusalShape, aio.AioRpcError, CircuitOpenError):  # type: ignore[misc]
+    """The breaker refused the call."""
+
+
+class AioBulkheadFullError(_RefusalShape, aio.AioRpcError, BulkheadFullError):  # type: ignore[misc]
+    """The bulkhead refused the call."""
+
+
+class AioDeadlineSpentError(_RefusalShape, aio.AioRpcError, DeadlineSpentError):  # type: ignore[misc]
+    """The call was not sent: its time was up."""
+
+
+class AioBudgetSpentError(_RefusalShape, aio.AioRpcError, BudgetSpentError):  # type: ignore[misc]
+    """The retry budget refused the call."""
+
+
+_WIRE: dict[type[ResilienceError], Callable[[ResilienceError], aio.AioRpcError]] = {
+    CircuitOpenError: AioCircuitOpenError,
+    BulkheadFullError: AioBulkheadFullError,
+    DeadlineSpentError: AioDeadlineSpentError,
+    BudgetSpentError: AioBudgetSpentError,
+}
+
+
+def as_rpc_error(cause: ResilienceError) -> aio.AioRpcError:
+    """Return *cause* as an error that is an AioRpcError too."""
+    return _WIRE[type(cause)](cause)
+
+
+class _EndedCall:
+    """A call that has ended already, with everything a caller may ask of one.
+
+    grpc.aio breaks on a bare iterator in a stream's place (code() and even the
+    channel's close() fail), so every kind gets a real call.
+    """
+
+    _done_writing_flag = True
+
+    def __init__(self, error: aio.AioRpcError | ResilienceError) -> None:
+        self._error = (
+            error if isinstance(error, aio.AioRpcError) else as_rpc_error(error)
+        )
+
+    def cancel(self) -> bool:
+        return False
+
+    def cancelled(self) -> bool:
+        return False
+
+    def done(self) -> bool:
+        return True
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        callback(self)
+
+    def time_remaining(self) -> float | None:
+        return None
+
+    async def initial_metadata(self) -> Any:
+        return self._error.initial_metadata()
+
+    async def trailing_metadata(self) -> Any:
+        return self._error.trailing_metadata()
+
+    async def code(self) -> grpc.StatusCode:
+        return self._error.code()
+
+    async def details(self) -> str:
+        return self._error.details() or ""
+
+    async def debug_error_string(self) -> str:
+        return self._error.debug_error_string() or ""
+
+    async def wait_for_connection(self) -> None:
+        raise self._error
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._error!r}>"
+
+
+class _UnaryResponse(_EndedCall):
+    def __await__(self) -> Generator[Any, None, Any]:
+        yield from ()
+        raise self._error
+
+
+class _StreamResponse(_EndedCall):
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        raise self._error
+
+    async def read(self) -> Any:
+        raise self._error
+
+
+class _StreamRequest(_EndedCall):
+    async def write(self, _request: Any) -> None:
+        raise self._error
+
+    async def done_writing(self) -> None:
+        """Nothing is being written."""
+
+
+class RefusedUnaryUnary(_UnaryResponse, aio.UnaryUnaryCall):  # type: ignore[type-arg]
+    """A refused unary-unary call."""
+
+
+class FailedUnaryUnary(_UnaryResponse, aio.UnaryUnaryCall):  # type: ignore[type-arg]
+    """An attempt that an interceptor below us ended by raising."""
+
+
+class RefusedUnaryStream(_StreamResponse, aio.UnaryStreamCall):  # type: ignore[type-arg]
+    """A refused unary-stream call."""
+
+
+class RefusedStreamUnary(_StreamRequest, _UnaryResponse, aio.StreamUnaryCall):  # type: ignore[type-arg]
+    """A refused stream-unary call."""
+
+
+class RefusedStreamStream(_StreamRequest, _StreamResponse, aio.StreamStreamCall):  # type: ignore[type-arg]
+    """A refused stream-stream call."""

@@ -1,0 +1,125 @@
+"""Wrapping a method's handler, whatever its kind, and blocking ones in threads."""
+
+import contextvars
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+
+from resilience._admission import Admission, Refusal
+from resilience._downstream import DOWNSTREAM, Downstream
+from resilience._wire import REFUSAL
+
+_KINDS = {
+    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
+    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
+    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
+    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
+}
+
+
+def rebuild(handler: Any, around: Callable[[Any], Any]) -> Any:
+    """Return *handler* with its behaviour replaced by *around* of it."""
+    name, build = _KINDS[handler.request_streaming, handler.response_streaming]
+    return build(
+        around(getattr(handler, name)),
+        handler.request_deserializer,
+        handler.response_serializer,
+    )
+
+
+class BlockingContext:
+    """A sync servicer's context, which adds the failure's origin to the trailers."""
+
+    __slots__ = ("_context", "_downstream")
+
+    def __init__(self, context: Any, downstream: Downstream) -> None:
+        self._context = context
+        self._downstream = downstream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def abort(
+        self, code: grpc.StatusCode, details: str, *trailing_metadata: Any
+    ) -> None:
+        """End the call; see ServicerContext.abort."""
+        # grpc.aio gives its blocking handlers a context that takes trailers here.
+        if trailing_metadata:
+            self._context.set_trailing_metadata(tuple(trailing_metadata[0]))
+        self._mark(code)
+        self._context.abort(code, details)
+
+    def abort_with_status(self, status: Any) -> None:
+        """End the call; see ServicerContext.abort_with_status."""
+        # The status brings trailers that would replace ours: set both, then abort.
+        extra = self._downstream.trailers(status.code.name)
+        if not extra:
+            self._context.abort_with_status(status)
+            return
+        self._context.set_trailing_metadata((*(status.trailing_metadata or ()), *extra))
+        self._context.abort(status.code, status.details)
+
+    def finish(self) -> None:
+        """Add the origin where the handler set a code and returned."""
+        code = getattr(self._context, "code", lambda: None)()
+        if code is not None and hasattr(code, "name"):
+            self._mark(code)
+
+    def _mark(self, code: grpc.StatusCode) -> None:
+        extra = self._downstream.trailers(code.name)
+        if extra:
+            read = getattr(self._context, "trailing_metadata", tuple)
+            given = tuple(read() or ())
+            self._context.set_trailing_metadata((*given, *extra))
+
+
+def wrap_blocking(
+    admission: Admission, behaviour: Any, method: str, *, streams: bool
+) -> Any:
+    """Return *behaviour*, a plain function or generator, with the policies around it.
+
+    Each call runs in a context of its own, because server threads are reused.
+    """
+
+    def enter(context: Any) -> tuple[contextvars.Context, BlockingContext]:
+        own = contextvars.copy_context()
+        refusal = own.run(admission.enter, method, context.time_remaining())
+        if refusal is not None:
+            _refuse(context, refusal)
+        downstream = own[DOWNSTREAM]
+        assert downstream is not None
+        return own, BlockingContext(context, downstream)
+
+    def served(request: Any, context: Any) -> Any:
+        own, mine = enter(context)
+        try:
+            response = own.run(behaviour, request, mine)
+            if mine._downstream.failures is not None:  # noqa: SLF001  # our own class
+                mine.finish()
+            return response
+        finally:
+            admission.leave()
+
+    def served_stream(request: Any, context: Any) -> Iterator[Any]:
+        own, mine = enter(context)
+        try:
+            responses = iter(own.run(behaviour, request, mine))
+            while True:
+                try:
+                    # Each message may be made in another thread of the pool.
+                    response = own.run(next, responses)
+                except StopIteration:
+                    break
+                yield response
+            if mine._downstream.failures is not None:  # noqa: SLF001  # our own class
+                mine.finish()
+        finally:
+            admission.leave()
+
+    return served_stream if streams else served
+
+
+def _refuse(context: Any, refusal: Refusal) -> None:
+    context.set_trailing_metadata(((REFUSAL, refusal.word),))
+    context.abort(grpc.StatusCode[refusal.code], refusal.details)
