@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from cockroach.embedded import EmbeddedCluster
@@ -15,6 +18,8 @@ from links.process import LinksProcess
 HERE = Path(__file__).parent
 # A tenth of the real distances: long enough to measure, short enough to wait for.
 RTT_SCALE = 0.1
+
+Session = psycopg.Connection[Any]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,3 +54,28 @@ def cluster(wan_process: LinksProcess) -> Iterator[EmbeddedCluster]:
     finally:
         made.stop()
         shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def dial() -> Iterator[Callable[..., Session]]:
+    """Open sessions of the application: dial(cluster, "us", "eu-a")."""
+    with contextlib.ExitStack() as stack:
+
+        def open_one(
+            cluster: EmbeddedCluster, client: str, gateway: str, **options: Any
+        ) -> Session:
+            target = cluster.target(client)
+            one = next(g for g in target.gateways if g.name == gateway)
+            values = {
+                "host": one.host,
+                "port": one.port,
+                "dbname": target.dbname,
+                "user": target.user,
+                "password": target.password,
+                "sslmode": "disable",
+                "gssencmode": "disable",
+                "autocommit": True,
+            }
+            return stack.enter_context(psycopg.connect(**(values | options)))
+
+        yield open_one

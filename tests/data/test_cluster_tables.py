@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import psycopg
 import pytest
 
 from cockroach.embedded import EmbeddedCluster
-from cockroach.topology import REGIONS, DatabaseTarget, Gateway
+from cockroach.topology import REGIONS
 
-
-def _gateway(target: DatabaseTarget, name: str) -> Gateway:
-    return next(one for one in target.gateways if one.name == name)
-
-
-def _connect(
-    cluster: EmbeddedCluster, client: str, gateway: str
-) -> psycopg.Connection[tuple[object, ...]]:
-    target = cluster.target(client)
-    one = _gateway(target, gateway)
-    return psycopg.connect(
-        host=one.host,
-        port=one.port,
-        dbname=target.dbname,
-        user=target.user,
-        password=target.password,
-        sslmode="disable",
-        autocommit=True,
-    )
+Dial = Callable[..., psycopg.Connection[Any]]
 
 
 @pytest.mark.parametrize("gateway", ["us-a", "eu-b", "asia-a"])
 def test_every_gateway_sees_every_regions_rows(
-    cluster: EmbeddedCluster, gateway: str
+    cluster: EmbeddedCluster, dial: Dial, gateway: str
 ) -> None:
     """Each gateway counts the seeded customers of all three regions."""
-    with _connect(cluster, "us", gateway) as session:
-        rows = session.execute(
-            "select crdb_region, count(*) from customers group by 1"
-        ).fetchall()
+    rows = (
+        dial(cluster, "us", gateway)
+        .execute("select crdb_region, count(*) from customers group by 1")
+        .fetchall()
+    )
 
     assert dict.fromkeys(REGIONS, 300) == dict(rows)
 
@@ -64,17 +50,20 @@ def test_the_seed_is_whole_and_balanced(cluster: EmbeddedCluster, region: str) -
 
 
 def test_the_application_is_no_superuser_and_serializable(
-    cluster: EmbeddedCluster,
+    cluster: EmbeddedCluster, dial: Dial
 ) -> None:
     """The role of the services has no more rights than it needs."""
-    with _connect(cluster, "eu", "eu-a") as session:
-        row = session.execute(
+    row = (
+        dial(cluster, "eu", "eu-a")
+        .execute(
             "select current_user::text, usesuper,"
             " current_setting('transaction_isolation'),"
             " current_setting('statement_timeout'), current_setting('lock_timeout'),"
             " gateway_region()"
             " from pg_user where usename = current_user"
-        ).fetchone()
+        )
+        .fetchone()
+    )
 
     assert row == ("app", False, "serializable", "15s", "3s", "eu")
 
