@@ -10,7 +10,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def parse(text: str) -> Snapshot:
     if odd:
         raise PolicyFileError(f"unknown {', '.join(odd)}")
     values = document["values"]
-    expected = {field.name: field.type for field in fields(PolicySet)}
+    expected = {field.name: _kind(field.type) for field in fields(PolicySet)}
     wrong = [f"unknown {name}" for name in sorted(set(values) - set(expected))]
     wrong += [f"missing {name}" for name in sorted(set(expected) - set(values))]
     wrong += [
@@ -115,7 +115,12 @@ def parse(text: str) -> Snapshot:
     )
 
 
-def _fits(value: object, kind: Any) -> bool:
+def _kind(declared: object) -> type:
+    assert isinstance(declared, type)
+    return declared
+
+
+def _fits(value: object, kind: type) -> bool:
     if kind is bool or isinstance(value, bool):
         return kind is bool and isinstance(value, bool)
     if kind is float:

@@ -21,7 +21,7 @@ class ListenError(OSError):
     """The address to listen on belongs to somebody else."""
 
 
-class Health(health.aio.HealthServicer):  # type: ignore[name-defined, misc]
+class Health(health.aio.HealthServicer):
     """The standard servicer, whose watchers do not hold up a drain."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Server:
         self.grpc = grpc.aio.server(
             interceptors=interceptors, options=_options(settings)
         )
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.grpc)  # type: ignore[no-untyped-call]
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.grpc)
         self.address = ""
 
     async def start(self, serve_names: Iterable[str]) -> str:

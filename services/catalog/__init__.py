@@ -1,0 +1,1 @@
+"""Products, list prices and contract prices."""

@@ -1,0 +1,22 @@
+"""The one place where the catalog is put together."""
+
+from protos.shop.v1 import catalog_pb2_grpc
+from services.catalog.handlers import CatalogHandlers
+from services.catalog.servicer import CatalogServicer
+from services.catalog.store import CatalogStore
+from services.runtime.runtime import Runtime
+
+
+def start(runtime: Runtime) -> None:
+    """Put Catalog on the runtime's server."""
+    region = runtime.settings.region
+    handlers = CatalogHandlers(
+        CatalogStore(runtime.need_database(), region=region),
+        policies=runtime.policies,
+        listener=runtime.recorder,
+    )
+    runtime.serve(
+        "shop.v1.Catalog",
+        catalog_pb2_grpc.add_CatalogServicer_to_server,
+        CatalogServicer(handlers, region=region, policies=runtime.policies),
+    )

@@ -1,0 +1,151 @@
+"""The SQL of the catalog; GLOBAL tables are read in the region we stand in."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ARRAY, Row, Text, and_, any_, bindparam, select
+from sqlalchemy.sql import Select
+
+from cockroach.database import Database
+from cockroach.ids import PublicId
+from cockroach.schema.tables import contract_prices, customers, products
+from services.catalog.domain import (
+    FRONT_PAGE,
+    FRONT_PAGE_SIZE,
+    ContractPrice,
+    Product,
+)
+
+_columns = (
+    products.c.id,
+    products.c.name,
+    products.c.category,
+    products.c.price_minor,
+    products.c.currency,
+)
+_FRONT = (
+    select(*_columns)
+    .order_by(products.c.popularity.desc(), products.c.id)
+    .limit(FRONT_PAGE_SIZE)
+)
+_CATEGORY = (
+    select(*_columns)
+    .where(products.c.category == bindparam("category", type_=Text()))
+    .order_by(products.c.popularity.desc(), products.c.id)
+)
+_ONE = select(*_columns).where(products.c.id == bindparam("product", type_=Text()))
+_MANY = select(*_columns).where(
+    products.c.id == any_(bindparam("products", type_=ARRAY(Text())))
+)
+
+
+def _contract(*, local: bool) -> Select[Any]:
+    agreed = and_(
+        contract_prices.c.contract_id == customers.c.contract_id,
+        contract_prices.c.product_id > bindparam("after", type_=Text()),
+    )
+    if local:
+        # Without this every region is searched for the customer's contract.
+        agreed = and_(
+            contract_prices.c.crdb_region
+            == bindparam("region", type_=contract_prices.c.crdb_region.type),
+            agreed,
+        )
+    return (
+        select(
+            customers.c.contract_id,
+            contract_prices.c.product_id,
+            products.c.name,
+            products.c.price_minor.label("list_minor"),
+            contract_prices.c.price_minor.label("contract_minor"),
+            products.c.currency,
+        )
+        .select_from(
+            customers.outerjoin(contract_prices, agreed).outerjoin(
+                products, products.c.id == contract_prices.c.product_id
+            )
+        )
+        .where(
+            customers.c.crdb_region
+            == bindparam("region", type_=customers.c.crdb_region.type),
+            customers.c.id == bindparam("customer", type_=customers.c.id.type),
+        )
+        .order_by(contract_prices.c.product_id)
+        .limit(bindparam("size"))
+    )
+
+
+_CONTRACT_LOCAL = _contract(local=True)
+_CONTRACT_NAIVE = _contract(local=False)
+
+
+class CatalogStore:
+    """Reads of products and contract prices. All raise DatabaseError."""
+
+    def __init__(self, database: Database, *, region: str) -> None:
+        self._database = database
+        self._region = region
+
+    async def category(self, category: str) -> tuple[Product, ...]:
+        """Return a category's products, the most popular first."""
+        if category == FRONT_PAGE:
+            rows = await self._database.fetch(self._region, _FRONT, key="front page")
+        else:
+            rows = await self._database.fetch(
+                self._region,
+                _CATEGORY,
+                {"category": category},
+                key=("category", category),
+            )
+        return tuple(map(_product, rows))
+
+    async def product(self, product_id: str) -> Product | None:
+        """Return one product, None when there is none."""
+        rows = await self._database.fetch(self._region, _ONE, {"product": product_id})
+        return _product(rows[0]) if rows else None
+
+    async def products(self, product_ids: Sequence[str]) -> dict[str, Product]:
+        """Return those of the products that exist, by id, in one statement."""
+        rows = await self._database.fetch(
+            self._region, _MANY, {"products": list(product_ids)}
+        )
+        return {row.id: _product(row) for row in rows}
+
+    async def contract(
+        self, customer: PublicId, *, after: str, size: int, local: bool
+    ) -> tuple[str, list[ContractPrice]] | None:
+        """Return contract id and up to `size` prices; None for no such customer."""
+        rows = await self._database.fetch(
+            customer.region,
+            _CONTRACT_LOCAL if local else _CONTRACT_NAIVE,
+            {
+                "region": customer.region,
+                "customer": customer.uuid,
+                "after": after,
+                "size": size,
+            },
+        )
+        if not rows:
+            return None
+        prices = [
+            ContractPrice(
+                product_id=row.product_id,
+                name=row.name,
+                list_minor=row.list_minor,
+                contract_minor=row.contract_minor,
+                currency=row.currency,
+            )
+            for row in rows
+            if row.product_id is not None
+        ]
+        return rows[0].contract_id or "", prices
+
+
+def _product(row: Row[Any]) -> Product:
+    return Product(
+        id=row.id,
+        name=row.name,
+        category=row.category,
+        price_minor=row.price_minor,
+        currency=row.currency,
+    )
