@@ -1,0 +1,1 @@
+"""Stock of one region: reserve, commit, release; never oversold."""

@@ -1,0 +1,177 @@
+"""The SQL of stock and reservations: each constant is one statement, region first."""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Text,
+    and_,
+    bindparam,
+    column,
+    exists,
+    func,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
+
+from cockroach.schema.tables import reservations, stock
+
+_REGION = bindparam("region", type_=stock.c.crdb_region.type)
+_ORDER = bindparam("order", type_=reservations.c.order_id.type)
+_NOW = bindparam("now", type_=reservations.c.updated_at.type)
+_PRODUCT = bindparam("product", type_=Text())
+_QUANTITY = bindparam("count", type_=BigInteger())
+_PRODUCTS = bindparam("products", type_=ARRAY(Text()))
+_QUANTITIES = bindparam("quantities", type_=ARRAY(BigInteger()))
+_LINES = bindparam("lines", type_=JSONB())
+_STATE = bindparam("new_state", type_=Text())
+
+_this_order = and_(
+    reservations.c.crdb_region == _REGION, reservations.c.order_id == _ORDER
+)
+_this_product = and_(stock.c.crdb_region == _REGION, stock.c.product_id == _PRODUCT)
+
+AVAILABLE = select(stock.c.product_id, stock.c.available).where(
+    stock.c.crdb_region == _REGION, stock.c.product_id == func.any(_PRODUCTS)
+)
+AVAILABLE_ONE = select(stock.c.product_id, stock.c.available).where(_this_product)
+RESERVATION = select(reservations.c.state, reservations.c.lines).where(_this_order)
+
+# --- one statement for an order -------------------------------------------------
+
+_unnested = (
+    func.unnest(_PRODUCTS, _QUANTITIES)
+    .table_valued("product_id", "quantity")
+    .render_derived()
+)
+_wanted = select(_unnested.c.product_id, _unnested.c.quantity).cte("wanted")
+_enough = and_(
+    stock.c.crdb_region == _REGION,
+    stock.c.product_id == _wanted.c.product_id,
+    stock.c.available >= _wanted.c.quantity,
+)
+_short = exists().select_from(_wanted).where(~exists().where(_enough))
+_fresh = (
+    insert(reservations)
+    .from_select(
+        ["crdb_region", "order_id", "lines", "state", "updated_at"],
+        select(_REGION, _ORDER, _LINES, literal("reserved", Text()), _NOW).where(
+            ~_short
+        ),
+    )
+    .on_conflict_do_nothing()
+    .returning(reservations.c.order_id)
+    .cte("fresh")
+)
+_taken = (
+    update(stock)
+    .values(available=stock.c.available - _wanted.c.quantity)
+    .where(
+        stock.c.crdb_region == _REGION,
+        stock.c.product_id == _wanted.c.product_id,
+        exists().select_from(_fresh),
+    )
+    .returning(stock.c.product_id)
+    .cte("taken")
+)
+# All lines or none, once for an order. One row per stocked product: whether this
+# statement took it, and what stood before (the reservation, the stock).
+RESERVE = (
+    select(
+        select(func.count()).select_from(_fresh).scalar_subquery().label("fresh"),
+        select(reservations.c.state)
+        .where(_this_order)
+        .scalar_subquery()
+        .label("state"),
+        select(reservations.c.lines)
+        .where(_this_order)
+        .scalar_subquery()
+        .label("lines"),
+        _wanted.c.product_id,
+        stock.c.available,
+    )
+    .select_from(
+        _wanted.outerjoin(
+            stock,
+            and_(
+                stock.c.crdb_region == _REGION,
+                stock.c.product_id == func.any(_PRODUCTS),
+                stock.c.product_id == _wanted.c.product_id,
+            ),
+        )
+    )
+    .add_cte(_taken)
+)
+
+COMMIT = (
+    update(reservations)
+    .values(state="committed", updated_at=_NOW)
+    .where(_this_order, reservations.c.state == "reserved")
+)
+
+_gone = (
+    update(reservations)
+    .values(state="released", updated_at=_NOW)
+    .where(_this_order, reservations.c.state == "reserved")
+    .returning(reservations.c.lines)
+    .cte("gone")
+)
+_held = (
+    func.jsonb_to_recordset(_gone.c.lines)
+    .table_valued(column("product_id", Text()), column("quantity", BigInteger()))
+    .render_derived(name="held", with_types=True)
+)
+_returned = (
+    select(_held.c.product_id, _held.c.quantity)
+    .select_from(_gone.join(_held, literal(value=True)))
+    .cte("returned")
+)
+# Gives back what the order holds; no row is touched when it holds nothing.
+RELEASE = (
+    update(stock)
+    .values(available=stock.c.available + _returned.c.quantity)
+    .where(
+        stock.c.crdb_region == _REGION,
+        stock.c.product_id == _returned.c.product_id,
+    )
+)
+
+# A released reservation that never was: whoever comes late is refused.
+FORBID = (
+    insert(reservations)
+    .values(
+        crdb_region=_REGION,
+        order_id=_ORDER,
+        lines=literal([], JSONB()),
+        state="released",
+        updated_at=_NOW,
+    )
+    .on_conflict_do_nothing()
+)
+
+# --- one statement for each item, inside a transaction --------------------------
+
+TAKE_ONE = (
+    update(stock).values(available=stock.c.available - _QUANTITY).where(_this_product)
+)
+RETURN_ONE = (
+    update(stock).values(available=stock.c.available + _QUANTITY).where(_this_product)
+)
+OPEN = (
+    insert(reservations)
+    .values(
+        crdb_region=_REGION,
+        order_id=_ORDER,
+        lines=_LINES,
+        state="reserved",
+        updated_at=_NOW,
+    )
+    .on_conflict_do_nothing()
+)
+REWRITE = update(reservations).values(lines=_LINES, updated_at=_NOW).where(_this_order)
+CLOSE = (
+    update(reservations)
+    .values(state=_STATE, updated_at=_NOW)
+    .where(_this_order, reservations.c.state == "reserved")
+)

@@ -1,0 +1,1 @@
+"""Payments of one region: idempotent, with a double-entry ledger."""

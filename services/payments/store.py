@@ -1,0 +1,186 @@
+"""Payments and their ledger in the database, in both shapes of SQL.
+
+`*_all` is one statement for a change and its booking, `*_each` one statement for
+each row inside a transaction. Either way no booking stands without its counterpart.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from cockroach.database import Database, Transaction
+from cockroach.ids import PublicId
+from services.payments import statements as sql
+from services.payments.domain import (
+    Entry,
+    Payment,
+    PaymentClosedError,
+    PaymentState,
+    capture_entries,
+    forbidden,
+    refund_entries,
+)
+
+
+class PaymentStore:
+    """The payments of every region, each reached at its home."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    async def find(self, order: PublicId) -> Payment | None:
+        """Return the order's payment, or None."""
+        rows = await self._database.fetch(order.region, sql.PAYMENT, _of(order))
+        return _payment(rows[0]) if rows else None
+
+    async def record_all(self, payment: Payment) -> Payment:
+        """Write the payment unless one is there; return the one that stands."""
+        written = await self._database.execute(
+            payment.order.region, sql.RECORD, self._row(payment)
+        )
+        if written.rowcount:
+            return payment
+        found = await self.find(payment.order)
+        assert found is not None, "a payment is never deleted"
+        return found
+
+    async def record_each(self, payment: Payment) -> Payment:
+        """Look, then write, in a transaction; return the one that stands."""
+
+        async def work(transaction: Transaction) -> Payment:
+            found = await _look(transaction, payment.order)
+            if found is None:
+                await transaction.execute(sql.RECORD, self._row(payment))
+            return found or payment
+
+        return await self._database.transaction(payment.order.region, work)
+
+    async def capture_all(self, order: PublicId) -> Payment:
+        """Take what was authorised and book it, in one statement.
+
+        Raises:
+            PaymentClosedError: it is neither authorised nor captured.
+        """
+        rows = await self._database.fetch(
+            order.region, sql.CAPTURE, self._booking(order, capture_entries(order.uuid))
+        )
+        if rows:
+            return _payment(rows[0])
+        return _captured(await self.find(order))
+
+    async def capture_each(self, order: PublicId) -> Payment:
+        """Take and book row by row in a transaction. Raises as `capture_all`."""
+
+        async def work(transaction: Transaction) -> Payment:
+            payment = await _look(transaction, order)
+            if payment is None or payment.state is not PaymentState.AUTHORISED:
+                return _captured(payment)
+            entries = capture_entries(order.uuid)
+            return await self._move(
+                transaction, payment, PaymentState.CAPTURED, entries
+            )
+
+        return await self._database.transaction(order.region, work)
+
+    async def refund_all(self, order: PublicId) -> Payment:
+        """Undo whatever there is in one statement, or forbid what never was."""
+        rows = await self._database.fetch(
+            order.region, sql.REFUND, self._booking(order, refund_entries(order.uuid))
+        )
+        if rows:
+            return _payment(rows[0])
+        standing = await self.find(order) or await self.record_all(forbidden(order))
+        if standing.state in {PaymentState.AUTHORISED, PaymentState.CAPTURED}:
+            # Recorded between the two statements.
+            return await self.refund_each(order)
+        return standing
+
+    async def refund_each(self, order: PublicId) -> Payment:
+        """Undo row by row in a transaction, or forbid what never was."""
+
+        async def work(transaction: Transaction) -> Payment:
+            payment = await _look(transaction, order)
+            if payment is None:
+                await transaction.execute(sql.RECORD, self._row(forbidden(order)))
+                return forbidden(order)
+            entries: Sequence[Entry] = ()
+            if payment.state is PaymentState.CAPTURED:
+                entries = refund_entries(order.uuid)
+            elif payment.state is not PaymentState.AUTHORISED:
+                return payment
+            return await self._move(
+                transaction, payment, PaymentState.REFUNDED, entries
+            )
+
+        return await self._database.transaction(order.region, work)
+
+    async def _move(
+        self,
+        transaction: Transaction,
+        payment: Payment,
+        state: PaymentState,
+        entries: Sequence[Entry],
+    ) -> Payment:
+        at = {**_of(payment.order), "now": self._now()}
+        await transaction.execute(
+            sql.MOVE, {**at, "new_state": state, "expected": payment.state}
+        )
+        for entry in entries:
+            await transaction.execute(
+                sql.BOOK,
+                {
+                    **at,
+                    "entry_id": entry.id,
+                    "to_account": entry.account,
+                    "amount_minor": payment.amount_minor * entry.sign,
+                },
+            )
+        return replace(payment, state=state)
+
+    def _row(self, payment: Payment) -> dict[str, Any]:
+        return {
+            **_of(payment.order),
+            "key": payment.idem_key,
+            "fingerprint": payment.fingerprint,
+            "amount_minor": payment.amount_minor,
+            "currency": payment.currency,
+            "new_state": payment.state,
+            "now": self._now(),
+        }
+
+    def _booking(self, order: PublicId, entries: Sequence[Entry]) -> dict[str, Any]:
+        return {
+            **_of(order),
+            "now": self._now(),
+            "ids": [entry.id for entry in entries],
+            "accounts": [entry.account for entry in entries],
+            "signs": [entry.sign for entry in entries],
+        }
+
+
+async def _look(transaction: Transaction, order: PublicId) -> Payment | None:
+    rows = await transaction.fetch(sql.PAYMENT, _of(order))
+    return _payment(rows[0]) if rows else None
+
+
+def _captured(payment: Payment | None) -> Payment:
+    if payment is None or payment.state is not PaymentState.CAPTURED:
+        raise PaymentClosedError(payment.state if payment else None)
+    return payment
+
+
+def _of(order: PublicId) -> dict[str, Any]:
+    return {"region": order.region, "order": order.uuid}
+
+
+def _payment(row: Any) -> Payment:
+    return Payment(
+        order=PublicId(row.crdb_region, row.order_id),
+        idem_key=row.idem_key,
+        fingerprint=row.fingerprint,
+        amount_minor=row.amount_minor,
+        currency=row.currency,
+        state=PaymentState(row.state),
+    )
