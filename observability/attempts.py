@@ -1,5 +1,6 @@
 """One span per attempt of a call; what the server did hangs under its attempt."""
 
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -14,8 +15,12 @@ _REPLACED = frozenset({"traceparent", "tracestate"})
 class AttemptSpans:
     """Watches attempts; fits `resilience`'s observer by shape alone."""
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(
+        self, tracer: Tracer, *, remaining: Callable[[], float | None] | None = None
+    ) -> None:
+        """`remaining` tells the seconds left of the caller's deadline, if any."""
         self._tracer = tracer
+        self._remaining = remaining
 
     def attempt_started(
         self,
@@ -23,20 +28,20 @@ class AttemptSpans:
         method: str,
         attempt: int,
         metadata: list[tuple[str, str | bytes]],
-        timeout_s: float | None = None,
     ) -> "AttemptSpan":
         """Start a span and put it into the metadata as the server's parent.
 
-        `attempt` counts from 0; `timeout_s` is what this attempt may take.
+        `attempt` counts from 1.
         """
         full = rpc.full_method(method)
         attributes: dict[str, Any] = {
             **rpc.attributes(full),
             names.ATTEMPT_TARGET: target,
-            names.PREVIOUS_ATTEMPTS: attempt,
+            names.PREVIOUS_ATTEMPTS: attempt - 1,
         }
-        if timeout_s is not None:
-            attributes[names.DEADLINE_REMAINING_MS] = round(timeout_s * 1000, 3)
+        left = self._remaining() if self._remaining else None
+        if left is not None:
+            attributes[names.DEADLINE_REMAINING_MS] = round(left * 1000, 3)
         span = self._tracer.start_span(
             names.SPAN_ATTEMPT, kind=SpanKind.CLIENT, attributes=attributes
         )

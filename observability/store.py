@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,11 @@ class TraceSummary:
     """One trace in a list: its root, how long it took, what it touched."""
 
     trace_id: str
-    name: str
+    root: str
     service: str
     start_ns: int
     duration_ms: float
+    status: str
     spans: int
     errors: int
     services: tuple[str, ...] = field(default=())
@@ -75,12 +76,26 @@ class TraceStore:
         return self._read(where, values, service=service, name=name, limit=limit)
 
     def trace(self, trace_id: str) -> list[Span]:
-        """Return one trace in order of start; empty when it is not known."""
+        """Return one trace in order of start; empty when it is not known.
+
+        The beginning of an id is enough; of several traces one is taken.
+        """
+        digits = trace_id.strip().lower()
         try:
-            key = bytes.fromhex(trace_id)
+            low = bytes.fromhex(digits.ljust(32, "0"))
+            high = bytes.fromhex(digits.ljust(32, "f"))
         except ValueError:
             return []
-        return self._read(["s.trace_id = ?"], [key])
+        with closing(self._open()) as db:
+            query = "SELECT trace_id FROM spans WHERE trace_id BETWEEN ? AND ? LIMIT 1"
+            found = db.execute(query, (low, high)).fetchone()
+        if found is None:
+            return []
+        # Few enough to decode at once, and plain dictionaries are easier to print.
+        return [
+            replace(span, attributes=dict(span.attributes))
+            for span in self._read(["s.trace_id = ?"], [found[0]])
+        ]
 
     def find(
         self,
@@ -179,8 +194,9 @@ def summarise(spans: Collection[Span]) -> TraceSummary:
     start = min(span.start_ns for span in spans)
     return TraceSummary(
         trace_id=root.trace_id,
-        name=root.name,
+        root=root.name,
         service=root.service,
+        status=root.status,
         start_ns=start,
         duration_ms=(max(span.end_ns for span in spans) - start) / 1e6,
         spans=len(spans),

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -41,6 +42,9 @@ async def _serve(listen: str, store: Path, max_spans: int) -> None:
     threading.Thread(
         target=_watch_stdin, args=(loop, stop), name="stdin", daemon=True
     ).start()
+    # What is loaded by now stays; collections need not walk it again.
+    gc.collect()
+    gc.freeze()
     host = listen.rpartition(":")[0]
     ready = {"endpoint": f"http://{host}:{port}", "store": str(store)}
     sys.stdout.write(json.dumps(ready) + "\n")

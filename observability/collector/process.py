@@ -18,7 +18,7 @@ class CollectorStartError(RuntimeError):
 
 
 class CollectorProcess:
-    """A running collector; it also ends by itself when its starter dies."""
+    """A collector as a child process; it also ends by itself when its starter dies."""
 
     def __init__(
         self,
@@ -29,48 +29,65 @@ class CollectorProcess:
         argv: Sequence[str] = (sys.executable, "-m", "observability.collector"),
         start_timeout: float = 10.0,
     ) -> None:
-        """Start it and wait until it listens; `start_timeout` is in seconds.
+        self.store = store
+        self.endpoint = ""
+        self.info: dict[str, str] = {}
+        self._argv = [
+            *argv,
+            *("--listen", listen),
+            *("--store", str(store)),
+            *("--max-spans", str(max_spans)),
+        ]
+        self._start_timeout = start_timeout
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start it and wait until it listens, for `start_timeout` seconds at most.
 
         Raises CollectorStartError.
         """
-        self.store = store
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed by stop
-        self._process = subprocess.Popen(
-            [
-                *argv,
-                *("--listen", listen),
-                *("--store", str(store)),
-                *("--max-spans", str(max_spans)),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-        )
-        self.info = self._ready(start_timeout)
+        # A file and not a pipe: nobody reads along, and it must never block.
+        with tempfile.TemporaryFile() as said:
+            self._process = subprocess.Popen(
+                self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said
+            )
+            line = self._first_line(self._process)
+            if not line.endswith(b"\n"):
+                self.stop(0.0)
+                said.seek(0)
+                reason = said.read().decode(errors="replace").strip() or "no word"
+                message = f"the collector did not start: {reason}"
+                raise CollectorStartError(message)
+        self.info = json.loads(line)
         self.endpoint = self.info["endpoint"]
+        return self
 
     @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
+    def pid(self) -> int | None:
+        """Its process id, None when it is not running."""
+        return self._process.pid if self._process else None
 
     def stop(self, timeout: float = 2.0) -> int:
-        """Let it write what it has, then end it; returns its exit code."""
+        """Let it write what it has, then end it; returns its exit code.
+
+        Stopping one that does not run does nothing.
+        """
         process = self._process
-        if process.stdin is not None and not process.stdin.closed:
-            process.stdin.close()
+        if process is None:
+            return 0
+        self._process = None
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-        self._said.close()
         return process.returncode
 
     def __enter__(self) -> Self:
-        return self
+        return self.start()
 
     def __exit__(
         self,
@@ -80,31 +97,17 @@ class CollectorProcess:
     ) -> None:
         self.stop()
 
-    def _ready(self, timeout: float) -> dict[str, str]:
-        stdout = self._process.stdout
-        assert stdout is not None
-        until = monotonic() + timeout
+    def _first_line(self, process: subprocess.Popen[bytes]) -> bytes:
+        assert process.stdout is not None
+        until = monotonic() + self._start_timeout
         line = b""
         with selectors.DefaultSelector() as selector:
-            selector.register(stdout, selectors.EVENT_READ)
+            selector.register(process.stdout, selectors.EVENT_READ)
             while not line.endswith(b"\n"):
                 if not selector.select(max(0.0, until - monotonic())):
                     break
-                chunk = os.read(stdout.fileno(), 4096)
+                chunk = os.read(process.stdout.fileno(), 4096)
                 if not chunk:
                     break
                 line += chunk
-        if line.endswith(b"\n"):
-            found: dict[str, str] = json.loads(line)
-            return found
-        said = self._give_up()
-        message = f"the collector did not start within {timeout:g} s: {said}"
-        raise CollectorStartError(message)
-
-    def _give_up(self) -> str:
-        self._process.kill()
-        self._process.communicate()
-        self._said.seek(0)
-        said = self._said.read().decode(errors="replace").strip()
-        self._said.close()
-        return said or "it said nothing"
+        return line

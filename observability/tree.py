@@ -1,0 +1,77 @@
+"""Draws one trace as a tree with timings, for a terminal or plain text."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from rich.text import Text
+from rich.tree import Tree
+
+from observability import names
+from observability.spans import Span
+
+_BAR = 24
+_SHOWN = (
+    names.ATTEMPT_TARGET,
+    names.PREVIOUS_ATTEMPTS,
+    names.GATEWAY_NAME,
+    names.REFUSAL,
+    names.FALLBACK,
+    names.CACHE_SOURCE,
+    names.DB_STATUS,
+    names.CANCELLED_BY,
+)
+
+
+def render(spans: Sequence[Span]) -> Tree:
+    """Return the tree of one trace; spans whose parent is missing stand at the top.
+
+    Each line has the name, the service and its place, start and duration in
+    milliseconds, a bar on the trace's own time line, status and what matters most.
+    """
+    known = {span.span_id for span in spans}
+    below: defaultdict[str | None, list[Span]] = defaultdict(list)
+    for span in sorted(spans, key=lambda each: each.start_ns):
+        below[span.parent_id if span.parent_id in known else None].append(span)
+    start = min((span.start_ns for span in spans), default=0)
+    total = max((span.end_ns for span in spans), default=1) - start
+    title = f"trace {spans[0].trace_id}" if spans else "no spans"
+    tree = Tree(Text(f"{title}  {total / 1e6:.1f} ms  {len(spans)} spans", "bold"))
+    # No recursion: a chain of retries can be deeper than Python likes.
+    waiting = [(tree, span) for span in reversed(below[None])]
+    while waiting:
+        branch, span = waiting.pop()
+        grown = branch.add(_line(span, start, total))
+        waiting.extend((grown, child) for child in reversed(below[span.span_id]))
+    return tree
+
+
+def _line(span: Span, start: int, total: int) -> Text:
+    offset = span.start_ns - start
+    length = span.end_ns - span.start_ns
+    line = Text()
+    line.append(_bar(offset, length, max(total, 1)), "cyan")
+    line.append(f" {offset / 1e6:8.1f} +{length / 1e6:8.1f} ms  ", "dim")
+    line.append(span.name, "bold red" if span.status == "ERROR" else "bold")
+    if span.is_attempt:
+        line.append(f" {span.rpc_method}")
+    place = span.region + (f"-{span.zone}" if span.zone else "")
+    line.append(f"  {span.service}" + (f" {place}" if place else ""), "green")
+    status = span.rpc_status
+    if status and status != "OK":
+        line.append(f"  {status}", "red")
+    elif span.status == "ERROR":
+        line.append("  ERROR", "red")
+    for key in _SHOWN:
+        value = span.attributes.get(key)
+        if value not in {None, 0}:
+            line.append(f"  {key.rpartition('.')[2]}={value}", "yellow")
+    for event in span.events:
+        at = (event.time_ns - start) / 1e6
+        line.append(f"  !{event.name.removeprefix('seawall.')}@{at:.1f}", "magenta")
+    return line
+
+
+def _bar(offset: int, length: int, total: int) -> str:
+    first = min(_BAR - 1, offset * _BAR // total)
+    width = max(1, min(_BAR - first, round(length * _BAR / total)))
+    return " " * first + "━" * width + " " * (_BAR - first - width)
