@@ -41,7 +41,13 @@ Bootstrap = Callable[[Runtime], Awaitable[None] | None]
 class Process:
     """Starts what a service stands on, in order, and takes it down in reverse."""
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        *,
+        make_global: bool = True,
+    ) -> None:
         """Build everything that needs no network; must run inside an event loop.
 
         Raises SettingsError, PolicyFileError, TopologyError.
@@ -58,6 +64,7 @@ class Process:
             environ=environ,
             profile=self._policies.snapshot.profile,
             metrics=self._metrics,
+            make_global=make_global,
         )
         self._recorder = EventRecorder(self._telemetry.tracer, self._metrics)
         self._server = Server(settings, self._server_interceptors())
@@ -102,6 +109,10 @@ class Process:
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.close)
         await asyncio.to_thread(self._telemetry.shutdown)
+
+    def refresh_policies(self) -> bool:
+        """Read the policy file now instead of at the next turn of its watch."""
+        return self._policies.refresh()
 
     async def _warm(self, database: Database) -> None:
         # Readiness tells of this process; a region without its database still

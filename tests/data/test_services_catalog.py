@@ -1,0 +1,203 @@
+"""The catalog over the wire, on a real database."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from cockroach.embedded import EmbeddedCluster
+from lab import profiles
+from protos.shop.v1 import catalog_pb2 as pb
+from protos.shop.v1 import catalog_pb2_grpc, common_pb2
+from services.runtime.testing import Running, environment, serving, write_policies
+
+CORPORATE = "eu-00000000-0000-4000-8000-000000000001"
+CONSUMER = "eu-00000000-0000-4000-8000-000000000011"
+NOBODY = "eu-00000000-0000-4000-8000-999999999999"
+
+
+@pytest.fixture
+async def catalog(cluster: EmbeddedCluster, tmp_path: Path) -> AsyncIterator[Running]:
+    environ = environment(
+        "catalog",
+        tmp_path,
+        policies=profiles.values(profiles.cures_of("cured")),
+        database=cluster.target("eu"),
+    )
+    async with serving(environ) as running:
+        yield running
+
+
+@pytest.fixture
+def stub(catalog: Running):
+    return catalog_pb2_grpc.CatalogStub(catalog.channel)
+
+
+def details(error: grpc.aio.AioRpcError):
+    info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    for part in rpc_status.from_call(error).details:
+        for message in (info, request):
+            if part.Is(message.DESCRIPTOR):
+                part.Unpack(message)
+    return info, [one.field for one in request.field_violations]
+
+
+async def refused(call):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    info, fields = details(caught.value)
+    return caught.value.code().name, info.reason, fields
+
+
+async def test_the_front_page_lists_the_most_popular_first(stub):
+    """The empty category is the front page: 24 products, the most popular first."""
+    page = common_pb2.PageRequest(page_size=100)
+
+    reply = await stub.ListProducts(pb.ListProductsRequest(page=page))
+
+    assert [f"P{n:04d}" for n in range(1, 25)] == [p.product_id for p in reply.products]
+    assert reply.next_page_token == ""
+    assert not reply.HasField("degraded")
+
+
+async def test_pages_follow_each_other_without_gap_or_repeat(stub):
+    """Following the tokens visits every product of a category once."""
+    seen, token = [], ""
+    while True:
+        page = common_pb2.PageRequest(page_size=25, page_token=token)
+        reply = await stub.ListProducts(
+            pb.ListProductsRequest(category="books", page=page)
+        )
+        seen += [product.product_id for product in reply.products]
+        token = reply.next_page_token
+        if not token:
+            break
+
+    assert 63 == len(seen) == len(set(seen))
+    assert {"books"} == {p.category for p in reply.products}
+
+
+async def test_one_product_and_several_agree(stub):
+    """A batch gives what single calls give, and names those that are missing."""
+    single = await stub.GetProduct(pb.GetProductRequest(product_id="P0007"))
+    batch = await stub.BatchGetProducts(
+        pb.BatchGetProductsRequest(product_ids=["P0007", "P9999", "P0001", "P0007"])
+    )
+
+    assert ["P0007", "P0001"] == [one.product_id for one in batch.products]
+    assert single.product == batch.products[0]
+    assert ["P9999"] == list(batch.missing)
+    assert single.product.price.minor_units > 0
+
+
+@pytest.mark.parametrize("schema", ["local", "naive"])
+async def test_contract_prices_are_the_same_over_both_schemas(
+    stub, catalog: Running, tmp_path: Path, schema: str
+):
+    """The naive and the local join give one answer; only their cost differs."""
+    values = profiles.values(profiles.cures_of("cured")) | {"query_schema": schema}
+    write_policies(tmp_path / "policies.json", values, version=2)
+    assert catalog.process.refresh_policies()
+    seen, token = [], ""
+    while True:
+        page = common_pb2.PageRequest(page_size=40, page_token=token)
+        reply = await stub.ListContractPrices(
+            pb.ListContractPricesRequest(customer_id=CORPORATE, page=page)
+        )
+        seen += [(p.product_id, p.contract_price.minor_units) for p in reply.prices]
+        token = reply.next_page_token
+        if not token:
+            break
+
+    assert reply.contract_id == "C-eu-001"
+    assert 100 == len(set(seen))
+    assert sorted(seen) == seen
+    assert all(price > 0 for _, price in seen)
+
+
+async def test_a_consumer_has_no_contract(stub):
+    """A customer without a contract gets an empty list, not an error."""
+    reply = await stub.ListContractPrices(
+        pb.ListContractPricesRequest(customer_id=CONSUMER)
+    )
+
+    assert pb.ListContractPricesResponse() == reply
+
+
+async def test_what_expired_is_loaded_once_and_served_stale_meanwhile(stub):
+    """After an expiry readers get the old copy, marked with its age."""
+    request = pb.ListProductsRequest()
+    await stub.ListProducts(request)
+
+    expired = await stub.ExpireCache(pb.ExpireCacheRequest())
+    stale = await stub.ListProducts(request)
+
+    assert expired.expired == 1
+    assert stale.degraded.kind == common_pb2.Degraded.KIND_STALE
+    assert stale.degraded.reason == "CACHE_STALE"
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "expected"),
+    [
+        (
+            "GetProduct",
+            pb.GetProductRequest(product_id="P9999"),
+            ("NOT_FOUND", "UNKNOWN_PRODUCT", []),
+        ),
+        (
+            "GetProduct",
+            pb.GetProductRequest(product_id="no product!"),
+            ("INVALID_ARGUMENT", "INVALID_ARGUMENT", ["product_id"]),
+        ),
+        (
+            "ListProducts",
+            pb.ListProductsRequest(category="weapons"),
+            ("INVALID_ARGUMENT", "INVALID_ARGUMENT", ["category"]),
+        ),
+        (
+            "ListProducts",
+            pb.ListProductsRequest(page=common_pb2.PageRequest(page_size=101)),
+            ("INVALID_ARGUMENT", "INVALID_ARGUMENT", ["page.page_size"]),
+        ),
+        (
+            "ListProducts",
+            pb.ListProductsRequest(page=common_pb2.PageRequest(page_token="x")),
+            ("INVALID_ARGUMENT", "INVALID_ARGUMENT", ["page.page_token"]),
+        ),
+        (
+            "BatchGetProducts",
+            pb.BatchGetProductsRequest(product_ids=["P0001"] * 101),
+            ("INVALID_ARGUMENT", "INVALID_ARGUMENT", ["product_ids"]),
+        ),
+        (
+            "ListContractPrices",
+            pb.ListContractPricesRequest(
+                customer_id="mars-1", page=common_pb2.PageRequest(page_size=-1)
+            ),
+            (
+                "INVALID_ARGUMENT",
+                "INVALID_ARGUMENT",
+                ["customer_id", "page.page_size"],
+            ),
+        ),
+        (
+            "ListContractPrices",
+            pb.ListContractPricesRequest(customer_id=NOBODY),
+            ("NOT_FOUND", "UNKNOWN_CUSTOMER", []),
+        ),
+        (
+            "ListContractPrices",
+            pb.ListContractPricesRequest(customer_id=CORPORATE.replace("eu", "us")),
+            ("FAILED_PRECONDITION", "WRONG_REGION", []),
+        ),
+    ],
+)
+async def test_bad_input_has_its_own_status_and_details(
+    stub, method, request_, expected
+):
+    """Each kind of bad request is told apart by status, reason and fields."""
+    assert expected == await refused(getattr(stub, method)(request_))
