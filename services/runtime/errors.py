@@ -55,6 +55,11 @@ class ShopError(Exception):
         self.violations = tuple(violations)
         self.retry_after_s = retry_after_s
 
+    @property
+    def grpc_status(self) -> str:
+        """The status by name, as fallbacks ask for it."""
+        return str(self.status.name)
+
     def __repr__(self) -> str:
         return f"<ShopError {self.status.name} {self.reason}: {self.message}>"
 
@@ -153,7 +158,7 @@ def translate(error: BaseException) -> tuple[grpc.StatusCode, str, Trailers]:
     if isinstance(error, ResilienceError):
         return _shop(_refusal(error))
     if isinstance(error, DatabaseError):
-        return _shop(_database(error))
+        return _shop(from_database(error))
     if isinstance(error, grpc.RpcError):
         return _downstream(error)
     if isinstance(error, TimeoutError):
@@ -182,7 +187,8 @@ def _refusal(error: ResilienceError) -> ShopError:
     )
 
 
-def _database(error: DatabaseError) -> ShopError:
+def from_database(error: DatabaseError) -> ShopError:
+    """Say what a failure of the database means to a caller."""
     reason = _DATABASE_REASONS.get(error.status)
     if reason is None:
         # A constraint that no domain rule saw coming, or a wrong statement.
@@ -233,6 +239,7 @@ __all__ = [
     "DOMAIN",
     "ShopError",
     "error_info",
+    "from_database",
     "invalid",
     "key_reused",
     "not_found",

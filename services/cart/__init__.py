@@ -1,0 +1,1 @@
+"""Carts, kept in the home region of their customers."""

@@ -1,0 +1,1 @@
+"""What else a visitor might like: nice to have, never needed."""

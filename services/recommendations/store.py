@@ -1,0 +1,29 @@
+"""The SQL of recommendations: one read of a GLOBAL table."""
+
+from sqlalchemy import select
+
+from cockroach.database import Database
+from cockroach.schema.tables import products
+from services.recommendations.domain import Popular
+
+# Enough for any visitor: categories times the greatest limit.
+KEPT = 200
+
+_POPULAR = (
+    select(products.c.id, products.c.category)
+    .order_by(products.c.popularity.desc(), products.c.id)
+    .limit(KEPT)
+)
+
+
+class RecommendationStore:
+    """What sells, read in the region we stand in."""
+
+    def __init__(self, database: Database, *, region: str) -> None:
+        self._database = database
+        self._region = region
+
+    async def popular(self) -> tuple[Popular, ...]:
+        """Return the most popular products, best first. Raises DatabaseError."""
+        rows = await self._database.fetch(self._region, _POPULAR, key="popular")
+        return tuple(Popular(row.id, row.category) for row in rows)
