@@ -123,7 +123,7 @@ class LinksProcess:
             self.info = self._ready(self._process, time.monotonic() + self._timeout)
             self._control = LinkControl(self.info["control"])
         except BaseException:
-            self.stop()
+            self.stop(timeout=0.0)
             raise
         return self
 
