@@ -126,13 +126,18 @@ class PlaceOrderRequest(_message.Message):
     CARD_TOKEN_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     ORDER_ID_FIELD_NUMBER: _builtins.int
+    PROMISED_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     card_token: _builtins.str
     idempotency_key: _builtins.str
     order_id: _builtins.str
-    """Set only by an intake that brings an order home: the id it promised."""
+    """Set only by an intake that brings an order home: the id it promised ..."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.LineItem]: ...
+    @_builtins.property
+    def promised(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderLine]:
+        """... and the lines at the prices it told the customer."""
+
     def __init__(
         self,
         *,
@@ -141,10 +146,11 @@ class PlaceOrderRequest(_message.Message):
         card_token: _builtins.str = ...,
         idempotency_key: _builtins.str = ...,
         order_id: _builtins.str = ...,
+        promised: _abc.Iterable[Global___OrderLine] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["card_token", b"card_token", "customer_id", b"customer_id", "idempotency_key", b"idempotency_key", "items", b"items", "order_id", b"order_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card_token", b"card_token", "customer_id", b"customer_id", "idempotency_key", b"idempotency_key", "items", b"items", "order_id", b"order_id", "promised", b"promised"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
