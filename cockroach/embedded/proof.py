@@ -24,6 +24,7 @@ from cockroach.topology import PRIMARY, rtt_ms
 from links import LinkSpec
 
 GLOBAL_WRITE = "global-write"
+_GLOBAL_WRITE = "update glob.products set popularity = popularity where id = 'P0001'"
 # Length and code of the requests for TLS and for GSS encryption.
 _SSL_REQUEST = struct.pack("!II", 8, 80877103)
 _GSS_REQUEST = struct.pack("!II", 8, 80877104)
@@ -59,22 +60,27 @@ def foreign_read_ms(site: Site, target: str) -> float:
 
 
 def global_write_ms(primary: Site) -> float:
-    """Time a write that every region must apply. Raises WanProofError on a hang."""
+    """Time a write that every region must apply, the fastest of three.
+
+    Raises WanProofError when it hangs.
+    """
     with primary.connect() as session:
         # statement_timeout does not end a wait for standbys; a cancel does.
         timer = threading.Timer(_PATIENCE_S, session.cancel_safe)
         timer.start()
         try:
-            started = time.perf_counter()
-            session.execute(
-                "update glob.products set popularity = popularity where id = 'P0001'"
-            )
-            elapsed = (time.perf_counter() - started) * 1e3
+            took = []
+            for _ in range(3):
+                started = time.perf_counter()
+                session.execute(_GLOBAL_WRITE)
+                took.append((time.perf_counter() - started) * 1e3)
+        except psycopg.errors.QueryCanceled as error:
+            raise WanProofError("a GLOBAL write did not reach every region") from error
         finally:
             timer.cancel()
-    if elapsed >= _PATIENCE_S * 1e3:
-        raise WanProofError("a GLOBAL write was not applied by every region")
-    return elapsed
+    if max(took) >= _PATIENCE_S * 1e3:
+        raise WanProofError("a GLOBAL write did not reach every region")
+    return min(took)
 
 
 def measure(sites: Mapping[str, Site], wan: Wan) -> dict[str, float]:

@@ -76,6 +76,9 @@ def dial() -> Iterator[Callable[..., Session]]:
                 "gssencmode": "disable",
                 "autocommit": True,
             }
-            return stack.enter_context(psycopg.connect(**(values | options)))
+            session = psycopg.connect(**(values | options))
+            # Not its context manager, which would commit what a test left open.
+            stack.callback(session.close)
+            return session
 
         yield open_one
