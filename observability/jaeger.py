@@ -21,7 +21,7 @@ class JaegerStore:
     """Reads traces from `http://host:16686`; `timeout` is in seconds."""
 
     def __init__(self, url: str, *, timeout: float = 10.0) -> None:
-        """Raises ValueError when `url` is not HTTP."""
+        """Take the address; ValueError when it is not HTTP."""
         if urlsplit(url).scheme not in {"http", "https"}:
             message = f"{url!r} is not an http address"
             raise ValueError(message)

@@ -63,7 +63,7 @@ def _line(span: Span, start: int, total: int) -> Text:
         line.append("  ERROR", "red")
     for key in _SHOWN:
         value = span.attributes.get(key)
-        if value not in {None, 0}:
+        if value is not None and value != 0:
             line.append(f"  {key.rpartition('.')[2]}={value}", "yellow")
     for event in span.events:
         at = (event.time_ns - start) / 1e6

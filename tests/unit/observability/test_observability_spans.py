@@ -1,0 +1,113 @@
+"""Reading spans back, drawing them, and doing nothing at import."""
+
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+from opentelemetry.proto.trace.v1 import trace_pb2
+from rich.console import Console
+
+from observability import names
+from observability.spans import LazyAttributes
+from observability.tree import render
+
+
+def message(**values) -> bytes:
+    span = trace_pb2.Span()
+    for key, value in values.items():
+        pair = span.attributes.add(key=key)
+        if isinstance(value, bool):
+            pair.value.bool_value = value
+        elif isinstance(value, int):
+            pair.value.int_value = value
+        elif isinstance(value, float):
+            pair.value.double_value = value
+        elif isinstance(value, list):
+            for item in value:
+                pair.value.array_value.values.add(string_value=item)
+        else:
+            pair.value.string_value = value
+    return span.SerializeToString()
+
+
+def test_lazy_attributes_are_what_was_sent():
+    """Every kind of value comes back, through every way of looking."""
+    sent = {"a": "x", "b": 1, "c": 1.5, "d": True, "e": ["x", "y"]}
+    found = LazyAttributes(message(**sent))
+
+    assert sent == found
+    assert sent == dict(found)
+    assert (found["b"], found.get("z"), len(found)) == (1, None, 5)
+    assert "a" in found
+    assert repr(sent) == repr(found)
+
+
+@pytest.mark.parametrize(
+    ("tags", "method", "status"),
+    [
+        ({names.RPC_METHOD: "a.B/C", names.RPC_STATUS: "OK"}, "a.B/C", "OK"),
+        ({names.RPC_METHOD: "a.B/C", names.RPC_STATUS_NEXT: "OK"}, "a.B/C", "OK"),
+        (
+            {
+                names.OLD_RPC_SERVICE: "a.B",
+                names.RPC_METHOD: "C",
+                names.OLD_RPC_STATUS: 14,
+            },
+            "a.B/C",
+            "UNAVAILABLE",
+        ),
+        ({}, "", ""),
+    ],
+)
+def test_all_conventions_of_rpc_names_are_read(make, tags, method, status):
+    """Spans of other instrumentation answer the same questions."""
+    span = make(tags=tags)
+
+    assert (method, status) == (span.rpc_method, span.rpc_status)
+
+
+def test_a_trace_is_drawn_with_timings(make):
+    """The tree shows who called whom, when, how long, where and how it ended."""
+    root = make("journey checkout", 0, 100, service="load", region="")
+    call = make("shop.v1.Orders/PlaceOrder", 10, 90, parent=root, kind="SERVER")
+    tags = {names.GATEWAY_NAME: "eu-a", names.DB_STATUS: "40001"}
+    make_error = make("INSERT orders", 20, 60, parent=call, status="ERROR", tags=tags)
+    output = io.StringIO()
+    Console(file=output, width=200, no_color=True).print(
+        render([make_error, call, root])
+    )
+
+    lines = output.getvalue().splitlines()
+    assert "100.0 ms  3 spans" in lines[0]
+    assert "journey checkout  load" in lines[1]
+    assert "10.0 +    80.0 ms  shop.v1.Orders/PlaceOrder  orders eu" in lines[2]
+    assert "INSERT orders  orders eu  ERROR  name=eu-a  status_code=40001" in lines[3]
+    assert lines[1].index("━") < lines[2].index("━")
+
+
+def test_an_empty_trace_draws_nothing():
+    """Drawing no spans is not an error."""
+    assert "no spans" in str(render([]).label)
+
+
+def test_importing_does_nothing_but_import():
+    """Preloading before a fork starts no thread and sets no provider."""
+    code = """
+import importlib, json, pkgutil, sys, threading
+import observability
+for found in pkgutil.walk_packages(observability.__path__, "observability."):
+    if not found.name.endswith("__main__"):
+        importlib.import_module(found.name)
+from opentelemetry import trace
+print(json.dumps({
+    "threads": threading.active_count(),
+    "provider": trace._TRACER_PROVIDER is not None,
+}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, timeout=30
+    )
+
+    assert json.loads(done.stdout) == {"threads": 1, "provider": False}
