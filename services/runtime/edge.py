@@ -4,32 +4,38 @@ A plain wrapper around the methods, because every further grpc.aio interceptor c
 each call more than the translation does.
 """
 
+import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any
 
 import grpc
 
-from services.runtime.errors import translate
+from services.runtime.errors import ShopError, translate
 
-S = TypeVar("S")
+Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Guarded:
-    """A servicer whose methods never raise anything but an abort or a cancellation."""
+    """A servicer whose methods never raise anything but an abort or a cancellation.
 
-    def __init__(self, servicer: object) -> None:
+    A stream that is open when `draining` is set ends with UNAVAILABLE (DRAINING), so
+    that its reader asks another process instead of holding this one up.
+    """
+
+    def __init__(self, servicer: object, draining: asyncio.Event) -> None:
         self._servicer = servicer
+        self._draining = draining
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._servicer, name)
         if inspect.isasyncgenfunction(method):
-            return _stream(method)
+            return _stream(method, self._draining)
         return _unary(method)
 
 
 def _unary(method: Callable[..., Any]) -> Callable[..., Any]:
-    async def serve(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+    async def serve(request: Any, context: Context) -> Any:
         try:
             return await method(request, context)
         except grpc.aio.AbortError:
@@ -40,12 +46,12 @@ def _unary(method: Callable[..., Any]) -> Callable[..., Any]:
     return serve
 
 
-def _stream(method: Callable[..., Any]) -> Callable[..., Any]:
-    async def serve(
-        request: Any, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> AsyncIterator[Any]:
+def _stream(
+    method: Callable[..., AsyncGenerator[Any, None]], draining: asyncio.Event
+) -> Callable[..., Any]:
+    async def serve(request: Any, context: Context) -> AsyncIterator[Any]:
         try:
-            async for response in method(request, context):
+            async for response in _until(draining, method(request, context)):
                 yield response
         except grpc.aio.AbortError:
             raise
@@ -55,6 +61,36 @@ def _stream(method: Callable[..., Any]) -> Callable[..., Any]:
     return serve
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
+async def _until(
+    draining: asyncio.Event, responses: AsyncGenerator[Any, None]
+) -> AsyncIterator[Any]:
+    leaving = asyncio.ensure_future(draining.wait())
+    following: asyncio.Future[Any] = leaving
+    try:
+        while True:
+            following = asyncio.ensure_future(anext(responses))
+            await asyncio.wait(
+                {following, leaving}, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not following.done():
+                raise ShopError(
+                    grpc.StatusCode.UNAVAILABLE,
+                    "DRAINING",
+                    "this process is leaving",
+                    retry_after_s=0.1,
+                )
+            try:
+                response = following.result()
+            except StopAsyncIteration:
+                return
+            yield response
+    finally:
+        for task in (following, leaving):
+            task.cancel()
+        await asyncio.wait({following, leaving})
+        await responses.aclose()
+
+
+async def _abort(context: Context, error: Exception) -> None:
     status, message, trailers = translate(error)
     await context.abort(status, message, trailers)

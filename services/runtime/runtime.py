@@ -54,7 +54,7 @@ class Runtime:
 
         `name` is the full one, "shop.v1.Catalog"; `add` the generated function.
         """
-        add(Guarded(servicer), self.server)  # type: ignore[arg-type]
+        add(Guarded(servicer, self.draining), self.server)  # type: ignore[arg-type]
         self.serve_names.append(name)
 
     def need_database(self) -> Database:

@@ -1,0 +1,1 @@
+"""The way into the shop: who is calling from where, and where that is served."""
