@@ -4,6 +4,7 @@ deadline, then retry, then breaker, then bulkhead, then the attempt. The state
 (breakers, buckets, bulkheads) lives here and outlives a change of policy.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -45,6 +46,19 @@ class Failure:
     origin: str | None = None
     refusal: str | None = None
     pushback: tuple[str | bytes, ...] = ()
+
+
+def _on_the_wire(seconds: float) -> float:
+    """Round down to what gRPC's timeout header can say.
+
+    gRPC rounds up, to 10 ms from one second on and to 100 ms from ten, which
+    would give the next hop a later deadline than this one has.
+    """
+    if seconds >= 10:
+        return math.floor(seconds * 10) / 10
+    if seconds >= 1:
+        return math.floor(seconds * 100) / 100
+    return seconds
 
 
 class Slot:
@@ -103,7 +117,7 @@ class Slot:
                 if left <= 0:
                     raise self._spent(left)
                 if timeout is None or left < timeout:
-                    timeout = left
+                    timeout = _on_the_wire(left)
         return timeout
 
     def attempt_timeout(self, left: float | None) -> float | None:

@@ -283,7 +283,9 @@ async def test_an_interceptor_below_that_raises_is_no_outcome_of_the_peer(addres
     """An error of this side's own making reaches the caller and counts nowhere."""
     observer = RecordingObserver()
     ours = resilience.aio_client_interceptors(POLICY, observer=observer)
-    async with aio.insecure_channel(address, interceptors=[*ours, _Raises()]) as channel:
+    async with aio.insecure_channel(
+        address, interceptors=[*ours, _Raises()]
+    ) as channel:
         with pytest.raises(LookupError, match="below"):
             await channel.unary_unary("/m.Matrix/unary_unary")(b"ok")
 
