@@ -5,23 +5,33 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
-from chaos.toxiproxy import BindError
-from cockroach.embedded import ClusterError
+from cockroach.embedded import EmbeddedError
 from lab.children import ChildDiedError, PreloadError
 from lab.health import NotReadyError
 from lab.layout import PortsTakenError
 from lab.state import LabRunningError, NoLabError
+from links.errors import LinkError
+from observability.collector import CollectorStartError
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 # What a user can do something about: a sentence and exit code 2, no traceback.
 EXPECTED = (
-    ClusterError,
-    BindError,
+    EmbeddedError,
+    LinkError,
+    CollectorStartError,
     LabRunningError,
     NoLabError,
     PortsTakenError,
@@ -32,8 +42,8 @@ EXPECTED = (
 )
 
 
-def json_option[F: Callable[..., Any]](command: F) -> F:
-    """`--json PATH`: the result as one object; `-` is standard output, alone."""
+def json_option(command: F) -> F:
+    """Add `--json PATH`: the result as one object; `-` is standard output, alone."""
     return click.option(
         "--json",
         "json_path",
@@ -43,7 +53,7 @@ def json_option[F: Callable[..., Any]](command: F) -> F:
 
 
 def console_for(json_path: str | None) -> Console:
-    """Standard output for people, or standard error when JSON takes its place."""
+    """Print to standard output, or standard error when JSON takes its place."""
     return Console(stderr=json_path == "-", highlight=False)
 
 
@@ -58,7 +68,7 @@ def expected_errors() -> Iterator[None]:
 
 @contextmanager
 def progress(console: Console, title: str) -> Iterator[Callable[[str, float], None]]:
-    """A bar on a terminal; one line a step elsewhere."""
+    """Show a bar on a terminal, one line a step elsewhere."""
     if not console.is_terminal:
         last = ""
 

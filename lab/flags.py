@@ -41,7 +41,7 @@ def write(path: Path, *, version: int, cures: Mapping[str, bool]) -> Flags:
 
 
 def read(path: Path) -> Flags:
-    """The switches as last written. Raises FileNotFoundError when there are none."""
+    """Read the switches. Raises FileNotFoundError when there are none."""
     document = json.loads(path.read_text())
     cures = json.loads(path.with_suffix(".cures.json").read_text())
     return Flags(version=int(document["version"]), cures=cures)

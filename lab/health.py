@@ -21,7 +21,7 @@ class NotReadyError(RuntimeError):
 
 
 def channel(address: str, tls: Path | None) -> grpc.Channel:
-    """A channel to a service of the lab, with the lab's certificates if it has any."""
+    """Open a channel to a service, with the lab's certificates if it has any."""
     if tls is None:
         return grpc.insecure_channel(address)
     credentials = grpc.ssl_channel_credentials(
@@ -33,7 +33,7 @@ def channel(address: str, tls: Path | None) -> grpc.Channel:
 
 
 def check(address: str, *, tls: Path | None = None, timeout: float = 1.0) -> str:
-    """`SERVING`, `NOT_SERVING`, or the gRPC status of who did not answer."""
+    """Tell `SERVING`, `NOT_SERVING`, or the gRPC status of who did not answer."""
     with channel(address, tls) as connection:
         stub = health_pb2_grpc.HealthStub(connection)
         try:

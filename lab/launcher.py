@@ -83,7 +83,9 @@ class Lab:
             spec.name: links.control.add(spec) for spec in layout.wan_links(self.placed)
         }
         progress("services", 0.6)
-        flags.write(self.config.folder / "policies.json", version=1, cures=self.config.cures)
+        flags.write(
+            self.config.folder / "policies.json", version=1, cures=self.config.cures
+        )
         jobs = [
             (one.instance, one.service, self._environ(one, listens, collector.endpoint))
             for one in self.placed
@@ -196,7 +198,7 @@ class Lab:
 
 @contextmanager
 def running(config: LabConfig, progress: Progress = _quiet) -> Iterator[Lab]:
-    """A lab that is ready, and gone when the block ends, however it ends.
+    """Run a lab that is ready, and gone when the block ends, however it ends.
 
     Raises LabRunningError, PortsTakenError, and what database and services raise.
     """

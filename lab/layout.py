@@ -126,7 +126,7 @@ def _refuse_taken(placed: tuple[Placement, ...]) -> None:
 
 
 def wan_links(placed: tuple[Placement, ...]) -> list[LinkSpec]:
-    """The links that gRPC takes between regions and to the card network."""
+    """List the links that gRPC takes between regions and to the card network."""
     specs = []
     for source in REGIONS:
         for one in placed:

@@ -1,10 +1,11 @@
 """What every service process imports, loaded once before the fork."""
 
+import services.orders.bootstrap
+
 import services.acquirer.bootstrap
 import services.cart.bootstrap
 import services.catalog.bootstrap
 import services.inventory.bootstrap
-import services.orders.bootstrap
 import services.payments.bootstrap
 import services.recommendations.bootstrap
 import services.runtime.main

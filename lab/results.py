@@ -44,7 +44,7 @@ class Result:
         return Exit.FAIL if self.verdict == "fail" else Exit.PASS
 
     def document(self) -> dict[str, Any]:
-        """The JSON object."""
+        """Make the JSON object."""
         return {
             "schema": SCHEMA,
             "command": self.command,

@@ -44,7 +44,7 @@ def default_folder() -> Path:
 
 
 def lab_file(folder: Path) -> Path:
-    """The file that tells where everything of the running lab is."""
+    """Name the file that tells where everything of the running lab is."""
     return folder / "lab.json"
 
 
@@ -85,7 +85,7 @@ def write(folder: Path, document: dict[str, Any]) -> None:
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """What the running lab published, or None."""
+    """Read what the running lab published, or None."""
     try:
         document: dict[str, Any] = json.loads(lab_file(folder).read_text())
     except FileNotFoundError:
@@ -94,7 +94,7 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 
 def running(folder: Path) -> dict[str, Any]:
-    """The running lab's document. Raises NoLabError."""
+    """Read the running lab's document. Raises NoLabError."""
     document = read(folder)
     if document is None or not is_owned(folder):
         raise NoLabError(folder)

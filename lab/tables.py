@@ -33,7 +33,9 @@ def _number(name: str, value: float | None) -> str:
         return "never" if name == "recovery_s" else "-"
     if name in _PERCENT:
         return f"{100 * value:.1f} %"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}".rstrip("0").rstrip(".")
+    return (
+        f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}".rstrip("0").rstrip(".")
+    )
 
 
 def figures(console: Console, profiles: Mapping[str, Mapping[str, Any]]) -> None:
@@ -63,7 +65,7 @@ def figures(console: Console, profiles: Mapping[str, Mapping[str, Any]]) -> None
 
 
 def checks(console: Console, profile: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """What was asked of the traces, and what they said."""
+    """Print what was asked of the traces, and what they said."""
     table = Table(title=f"{profile}: what the traces say", title_justify="left")
     for column in ("", "check", "observed", "expected", "a trace"):
         table.add_column(column, overflow="fold")
@@ -79,7 +81,7 @@ def checks(console: Console, profile: str, rows: Sequence[Mapping[str, Any]]) ->
 
 
 def verdict(console: Console, document: Mapping[str, Any]) -> None:
-    """The last line: valid or not, passed or not."""
+    """Print the last line: valid or not, passed or not."""
     if not document["valid"]:
         console.print("[yellow]INVALID[/]: this run proves nothing.")
         for reason in document["invalid_reasons"]:

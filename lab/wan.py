@@ -53,7 +53,7 @@ def gateway(targets: Mapping[str, DatabaseTarget], name: str) -> dict[str, Any]:
 def round_trip(
     targets: Mapping[str, DatabaseTarget], source: str, destination: str
 ) -> dict[str, Any]:
-    """The measured round trip between two regions, ms; None when it cannot be had."""
+    """Measure the round trip between two regions, ms; None when it cannot be had."""
     target = targets[source]
     far = next(one for one in target.gateways if one.region == destination)
     try:

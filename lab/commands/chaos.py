@@ -17,7 +17,7 @@ def chaos() -> None:
 @chaos.command("list")
 @json_option
 def list_(json_path: str | None) -> int:
-    """The experiments that there are."""
+    """List the experiments that there are."""
     rows = experiments.available()
     console = console_for(json_path)
     for row in rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -17,8 +17,11 @@ from lab.console import console_for, expected_errors, json_option
 from lab.health import check
 from lab.results import Result, emit
 
+T = TypeVar("T")
+R = TypeVar("R")
 
-def _each[T, R](work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+
+def _each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     with ThreadPoolExecutor(max_workers=16) as pool:
         return list(pool.map(work, items))
 
@@ -41,8 +44,7 @@ def status(json_path: str | None) -> int:
     folder = Path(lab["state_dir"])
     targets = {r: DatabaseTarget.load(folder / f"database-{r}.json") for r in REGIONS}
     local = [
-        (targets[gateway.region], gateway)
-        for gateway in targets[REGIONS[0]].gateways
+        (targets[gateway.region], gateway) for gateway in targets[REGIONS[0]].gateways
     ]
     gateways = _each(lambda pair: wan.gateway(targets, pair[1].name), local)
     pairs = [(a, b) for i, a in enumerate(REGIONS) for b in REGIONS[i + 1 :]]

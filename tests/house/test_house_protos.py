@@ -28,7 +28,9 @@ def test_generated_code_is_fresh(tmp_path: Path) -> None:
     kept = [p for p in kept if "__pycache__" not in p.parts]
 
     assert made == kept
-    stale = [str(p) for p in made if (tmp_path / p).read_bytes() != (ROOT / p).read_bytes()]
+    stale = [
+        str(p) for p in made if (tmp_path / p).read_bytes() != (ROOT / p).read_bytes()
+    ]
     assert [] == stale, "run `make protos`"
 
 

@@ -33,7 +33,14 @@ SERVICES = (
     "recommendations",
     "storefront",
 )
-SAME_FILES = {"__init__.py", "bootstrap.py", "servicer.py", "handlers.py", "domain.py", "store.py"}
+SAME_FILES = {
+    "__init__.py",
+    "bootstrap.py",
+    "servicer.py",
+    "handlers.py",
+    "domain.py",
+    "store.py",
+}
 CEILING = 400
 
 
@@ -113,7 +120,9 @@ def test_constraints_name_no_address() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
 
-    assert [] == [pin for pin in pins if not re.fullmatch(r"[\w.\-\[\]]+==[\w.+]+( ?;.*)?", pin)]
+    assert [] == [
+        pin for pin in pins if not re.fullmatch(r"[\w.\-\[\]]+==[\w.+]+( ?;.*)?", pin)
+    ]
 
 
 def test_no_service_waits_on_purpose() -> None:

@@ -73,5 +73,7 @@ def lab(lab_folder: Path, seawall: Seawall) -> Iterator[dict[str, Any]]:
 def storefront(lab: dict[str, Any]) -> str:
     """Address of the storefront that the README calls port 7101."""
     return next(
-        one["address"] for one in lab["services"] if one["instance"] == "storefront-us-a"
+        one["address"]
+        for one in lab["services"]
+        if one["instance"] == "storefront-us-a"
     )

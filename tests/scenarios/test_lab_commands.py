@@ -52,7 +52,9 @@ def test_a_second_up_says_that_one_is_running(
     assert "seawall down" in done.stderr
 
 
-def test_a_taken_port_is_named(lab: dict[str, Any], tmp_path: Path, seawall_in: Any) -> None:
+def test_a_taken_port_is_named(
+    lab: dict[str, Any], tmp_path: Path, seawall_in: Any
+) -> None:
     """Another lab on the same ports exits 2 and names the first port it misses."""
     port = int(lab["services"][0]["address"].rpartition(":")[2])
     done = seawall_in(tmp_path)("up", "--port-base", str(port - 1))
@@ -74,7 +76,9 @@ def test_each_cure_is_a_switch_of_its_own(
     finally:
         assert 0 == seawall("flags", "set", "all=on").returncode
 
-    moved = {s.name: s.sick for c in profiles.CURES if c.name == cure for s in c.settings}
+    moved = {
+        s.name: s.sick for c in profiles.CURES if c.name == cure for s in c.settings
+    }
     cured = profiles.values(profiles.cures_of("cured"))
     assert {**cured, **moved} == values
 

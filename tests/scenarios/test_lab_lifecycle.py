@@ -1,4 +1,4 @@
-"""A lab's bad days: killed, interrupted, started again, over TLS with strangers about."""
+"""A lab's bad days: killed, interrupted, restarted, strangers at its door."""
 
 from __future__ import annotations
 
@@ -102,11 +102,15 @@ def test_mutual_tls_serves_its_own_and_refuses_strangers(tmp_path: Path) -> None
             idempotency_key="scenario-tls-1",
         )
         with channel(address, certs) as ours:
-            order = storefront_pb2_grpc.StorefrontStub(ours).Checkout(request, timeout=10)
+            order = storefront_pb2_grpc.StorefrontStub(ours).Checkout(
+                request, timeout=10
+            )
         assert order.order.order_id.startswith("eu-")
         for stranger in (grpc.insecure_channel(address), channel(address, strangers)):
             with stranger, pytest.raises(grpc.RpcError) as refused:
-                storefront_pb2_grpc.StorefrontStub(stranger).Checkout(request, timeout=3)
+                storefront_pb2_grpc.StorefrontStub(stranger).Checkout(
+                    request, timeout=3
+                )
             assert refused.value.code() in {
                 grpc.StatusCode.UNAVAILABLE,
                 grpc.StatusCode.DEADLINE_EXCEEDED,

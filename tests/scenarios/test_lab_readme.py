@@ -88,7 +88,9 @@ def test_the_grpcurl_commands_run_as_written(storefront: str) -> None:
         pytest.skip("grpcurl is not on the PATH; it installs with Go")
     for line in GRPCURL:
         words = shlex.split(line.replace("127.0.0.1:7101", storefront))
-        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(
+            words, capture_output=True, text=True, timeout=30, check=False
+        )
         assert 0 == done.returncode, f"{line}\n{done.stderr}"
 
 

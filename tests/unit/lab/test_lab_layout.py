@@ -16,7 +16,9 @@ def test_there_are_28_processes_with_names_and_ports_of_their_own() -> None:
 
     assert 28 == len(placed)
     assert 28 == len({one.instance for one in placed})
-    assert 56 == len({one.port for one in placed} | {one.metrics_port for one in placed})
+    assert 56 == len(
+        {one.port for one in placed} | {one.metrics_port for one in placed}
+    )
 
 
 def test_a_taken_port_is_refused_by_name() -> None:
@@ -25,7 +27,9 @@ def test_a_taken_port_is_refused_by_name() -> None:
         squatter.bind((layout.HOST, 0))
         squatter.listen()
         port = squatter.getsockname()[1]
-        with pytest.raises(layout.PortsTakenError, match=rf"{port} \(storefront-us-a\)"):
+        with pytest.raises(
+            layout.PortsTakenError, match=rf"{port} \(storefront-us-a\)"
+        ):
             layout.place(port - 1)
 
 
