@@ -40,6 +40,7 @@ from cockroach.topology import (
 from links import LinkControl
 
 Progress = Callable[[str], None]
+_PORT_ATTEMPTS = 3
 
 
 class EmbeddedCluster:
@@ -275,11 +276,25 @@ class EmbeddedCluster:
             server.check_version()
             server.configure(standbys=standbys)
             server.spawn()
+        for server in self._servers.values():
+            self._wait_ready(server, standbys=standbys)
         ports = {region: server.port for region, server in self._servers.items()}
         wanted = specs(ports, rtt_scale=self._rtt_scale, fold=self._fold)
         self._wan = Wan.open(self._control, wanted)
-        for server in self._servers.values():
-            server.wait_ready()
+
+    def _wait_ready(self, server: Server, *, standbys: tuple[str, ...]) -> None:
+        for attempts_left in reversed(range(_PORT_ATTEMPTS)):
+            try:
+                server.wait_ready()
+            except PortTakenError:
+                # Between our finding a port free and its use anybody may take it.
+                if self._ports is not None or attempts_left == 0:
+                    raise
+                (server.port,) = _free_ports(1)
+                server.configure(standbys=standbys)
+                server.spawn()
+            else:
+                return
 
     def _build(self) -> None:
         wan, _ = self._running()

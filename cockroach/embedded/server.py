@@ -242,7 +242,7 @@ def explain_os_error(error: OSError, where: Path) -> EmbeddedError:
 
 
 def _explain(what: str, words: str, server: Server) -> EmbeddedError:
-    if "No space left on device" in words:
+    if "No space left on device" in words or "Check free disk space" in words:
         return DiskFullError(f"{what}: no space left for {server.data}")
     if "could not bind" in words or "could not create any TCP/IP sockets" in words:
         return PortTakenError(f"{what}: port {server.port} is taken")
