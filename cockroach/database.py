@@ -21,7 +21,6 @@ from cockroach.errors import (
     ConnectionLostError,
     ConnectRefusedError,
     DatabaseError,
-    DatabaseUnavailableError,
     DeadlineSpentError,
     OutOfRetriesError,
     TransactionConflictError,
@@ -104,6 +103,7 @@ class Database:
             await prober.stop()
         for task in self._leaving:
             task.cancel()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
         await self._fleet.close()
 
     async def fetch(
@@ -220,7 +220,7 @@ class Database:
             began = self._clock()
             try:
                 session = await pool.acquire()
-            except DatabaseUnavailableError:
+            except ConnectRefusedError:
                 fleet.avoid(decision.gateway)
                 health.record(
                     health.permit(), ok=False, latency_s=self._clock() - began
@@ -230,6 +230,10 @@ class Database:
                 waited = self._clock() - began
                 if waited > _NOTICEABLE_WAIT_S:
                     spans.pool_wait(self._tracer, decision.attributes, waited)
+            if health.state != "closed":
+                # It opened while we waited: nothing more is to be asked.
+                pool.release(session)
+                raise health.refusal()
         note = Note(self._tracer, decision.attributes)
         return Lease(session, pool, note, home=home, health=health)
 
@@ -299,6 +303,9 @@ class Database:
     def _probe(self, health: RegionHealth) -> None:
         if self._health.get(health.home) is not health:
             return
+        self._fleet.refuse_waiting(
+            self._router.candidates("home_region", health.home), health.refusal()
+        )
         prober = self._probers.get(health.home)
         if prober is None:
             prober = self._probers[health.home] = Prober(

@@ -45,6 +45,9 @@ class Cursor(psycopg.AsyncCursor[Any]):
         began = _perf()
         try:
             return await super().execute(query, params, prepare=prepare, binary=binary)
+        except StatementAbandonedError:
+            spans.left(span)
+            raise
         except BaseException as error:
             spans.failed(span, error)
             raise
@@ -64,6 +67,9 @@ class Cursor(psycopg.AsyncCursor[Any]):
         began = _perf()
         try:
             return await super().executemany(query, rows, returning=returning)
+        except StatementAbandonedError:
+            spans.left(span)
+            raise
         except BaseException as error:
             spans.failed(span, error)
             raise
@@ -96,6 +102,8 @@ class _Leavable(psycopg.AsyncConnection[Any]):
         """Read what is left of an abandoned statement's answer, and ignore it."""
         loop = asyncio.get_running_loop()
         pgconn = self.pgconn
+        while pgconn.flush():  # noqa: ASYNC110 - nothing here would set an event
+            await asyncio.sleep(0.01)
         while pgconn.transaction_status == _ACTIVE:
             while pgconn.is_busy():
                 ready = loop.create_future()

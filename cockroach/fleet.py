@@ -100,6 +100,13 @@ class Fleet:
         """
         await asyncio.gather(*(self.pool(one).fill() for one in gateways))
 
+    def refuse_waiting(self, gateways: Sequence[Gateway], error: Exception) -> None:
+        """Send those away who wait for a connection to some gateways."""
+        for gateway in gateways:
+            pool = self._pools.get(gateway.name)
+            if pool is not None:
+                pool.refuse_waiting(error)
+
     def stats(self) -> list[PoolStats]:
         """Count the connections of the present pools."""
         return [pool.stats() for pool in self._pools.values()]

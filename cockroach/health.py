@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from cockroach.errors import DatabaseUnavailableError
 from cockroach.policy import DataPolicy
-from resilience import BreakerConfig, CircuitBreaker, Permit
+from resilience import BreakerConfig, CallRefused, CircuitBreaker, Listener, Permit
 
 _RECENT_S = 2.0
 _WINDOW = 8
@@ -37,7 +36,7 @@ class RegionHealth:
         *,
         rtt_s: float,
         clock: Callable[[], float],
-        listener: Any = None,
+        listener: Listener | None = None,
         on_open: Callable[[RegionHealth], None] | None = None,
     ) -> None:
         self.home = home
@@ -46,6 +45,7 @@ class RegionHealth:
         self.open_s = policy.breaker_open_s
         self._clock = clock
         self._on_open = on_open
+        self._listener = listener
         self._last_at = float("-inf")
         self._last_slow = False
         self.breaker: CircuitBreaker | None = None
@@ -89,9 +89,21 @@ class RegionHealth:
         Raises DatabaseUnavailableError at once while the breaker is not closed.
         """
         if self.breaker is not None and self.breaker.state != "closed":
-            raise DatabaseUnavailableError(
-                self.home, "breaker_open", retry_after_s=self.open_s
+            self._tell(
+                CallRefused(
+                    policy="breaker",
+                    target=self.breaker.name,
+                    method="statement",
+                    reason=self.breaker.state,
+                ),
             )
+            raise self.refusal()
+
+    def refusal(self) -> DatabaseUnavailableError:
+        """Make the error that callers get while the breaker is not closed."""
+        return DatabaseUnavailableError(
+            self.home, "breaker_open", retry_after_s=self.open_s
+        )
 
     def permit(self) -> Permit | None:
         """Take part in the breaker's window, if it is closed."""
@@ -109,7 +121,18 @@ class RegionHealth:
         if self.breaker.state != "closed" and self._on_open is not None:
             self._on_open(self)
 
+    def left(self, permit: Permit | None, *, after_s: float) -> None:
+        """Forget a statement whose caller left, unless it was slow already by then."""
+        if after_s > self.slow_s:
+            self.record(permit, ok=True, latency_s=after_s)
+        else:
+            self.release(permit)
+
     def release(self, permit: Permit | None) -> None:
         """Forget a statement that says nothing about the region's health."""
         if permit is not None and self.breaker is not None:
             self.breaker.release(permit)
+
+    def _tell(self, event: object) -> None:
+        if self._listener is not None:
+            self._listener.on_event(event)

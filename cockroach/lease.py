@@ -74,7 +74,10 @@ class Lease:
         try:
             result = await self.session.connection.execute(statement, params)
         except BaseException as error:
-            raise self._failed(error, permit, alone=alone) from error
+            failure = self._failed(error, permit, alone=alone)
+            if failure is error:
+                raise
+            raise failure from error
         health.record(permit, ok=True, latency_s=self._note.elapsed_s)
         if result.returns_rows:
             rows = result.fetchall()
@@ -89,7 +92,10 @@ class Lease:
         try:
             await self.session.connection.exec_driver_sql(text)
         except BaseException as error:
-            raise self._failed(error, permit, alone=commits) from error
+            failure = self._failed(error, permit, alone=commits)
+            if failure is error:
+                raise
+            raise failure from error
         health.record(permit, ok=True, latency_s=self._note.elapsed_s)
 
     @property
@@ -117,7 +123,7 @@ class Lease:
     ) -> BaseException:
         health = self._health
         if isinstance(error, StatementAbandonedError):
-            health.release(permit)
+            health.left(permit, after_s=self._note.elapsed_s)
             return asyncio.CancelledError()
         if isinstance(error, DBAPIError) and error.orig is not None:
             note = self._note

@@ -15,7 +15,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from cockroach.errors import DatabaseUnavailableError, PoolExhaustedError
+from cockroach.errors import (
+    ConnectRefusedError,
+    DatabaseUnavailableError,
+    PoolExhaustedError,
+)
 from cockroach.sessions import Session
 from cockroach.topology import Gateway
 
@@ -172,6 +176,13 @@ class GatewayPool:
 
         self._spawn(settle())
 
+    def refuse_waiting(self, error: Exception) -> None:
+        """Let nobody wait any longer: what they wait for will not be asked."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+        self._waiters.clear()
+
     async def fill(self, *, concurrency: int = 1) -> None:
         """Open the kept sessions that are missing, few at a time.
 
@@ -202,11 +213,7 @@ class GatewayPool:
         """Retire, refuse those who wait, and see everything idle closed."""
         self.retire()
         self._closed = True
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_exception(
-                    DatabaseUnavailableError(self.gateway.region, "closed")
-                )
+        self.refuse_waiting(DatabaseUnavailableError(self.gateway.region, "closed"))
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -260,7 +267,7 @@ class GatewayPool:
         if waiter.done():
             return
         if self._busy < self.limit and self._opening:
-            error: Exception = DatabaseUnavailableError(
+            error: Exception = ConnectRefusedError(
                 self.gateway.region, "connect_timeout"
             )
         else:

@@ -121,6 +121,7 @@ class SessionFactory:
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
             connect_args=arguments,
+            hide_parameters=True,
             # Without it the row count of an INSERT is not kept.
             execution_options={"preserve_rowcount": True},
             **options,

@@ -60,6 +60,12 @@ def load_key(key: object, params: object) -> str:
     return f"{zlib.crc32(repr(params).encode()):08x}"
 
 
+def left(span: Span) -> None:
+    """Mark the span of a statement whose caller did not wait for the answer."""
+    span.set_attribute(names.CANCELLED_BY, "caller")
+    span.set_status(Status(StatusCode.ERROR, "left by its caller"))
+
+
 def failed(span: Span, error: BaseException) -> None:
     """Mark a statement's span with what the server said."""
     state = getattr(error, "sqlstate", None)

@@ -1,0 +1,397 @@
+"""The data layer when things go wrong: conflicts, leavers, latency, dead servers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import bindparam, select, text, update
+
+from cockroach import ids
+from cockroach.database import Database, DataPolicy, Transaction
+from cockroach.embedded import EmbeddedCluster
+from cockroach.errors import (
+    AmbiguousCommitError,
+    DatabaseUnavailableError,
+    DeadlineSpentError,
+    OutOfRetriesError,
+)
+from cockroach.schema.tables import customers, stock
+from links.process import LinksProcess
+from resilience import CallRefused, RetryScheduled, deadline_scope
+from resilience.testing import RecordingListener
+
+POLICY: dict[str, Any] = {
+    "gateway_choice": "home_region",
+    "single_statements": "autocommit",
+    "pool_size": 2,
+    "pool_overflow": 0,
+    "pool_timeout_s": 2.0,
+    "warm": True,
+    "transaction_attempts": 10,
+    "breaker": True,
+    "breaker_open_s": 0.3,
+}
+CUSTOMER = select(customers).where(
+    customers.c.crdb_region == bindparam("region"), customers.c.id == bindparam("id")
+)
+ME = {"region": "eu", "id": ids.customer_id("eu", 3).uuid}
+P2 = (stock.c.crdb_region == "eu", stock.c.product_id == "P0002")
+LINKS = ("sql-eu-to-eu-a", "sql-eu-to-eu-b")
+
+Make = Callable[..., Database]
+
+
+@pytest.fixture
+def listener() -> RecordingListener:
+    return RecordingListener()
+
+
+@pytest.fixture
+async def database(
+    cluster: EmbeddedCluster, listener: RecordingListener
+) -> AsyncIterator[Make]:
+    made: list[Database] = []
+
+    def make(region: str = "eu", /, **values: Any) -> Database:
+        policy = DataPolicy(**(POLICY | values))
+        one = Database(
+            cluster.target(region),
+            region=region,
+            application="test",
+            policy=lambda: policy,
+            listener=listener,
+        )
+        made.append(one)
+        return one
+
+    yield make
+    for one in made:
+        await one.close()
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - the condition has no event
+            await asyncio.sleep(0.01)
+
+
+def idle(one: Database) -> bool:
+    return all(p.busy == 0 and p.opening == 0 for p in one.pool_stats())
+
+
+async def available(one: Database) -> int:
+    return int((await one.fetch("eu", select(stock.c.available).where(*P2)))[0][0])
+
+
+async def test_lost_transactions_are_run_again_as_a_whole(database, listener) -> None:
+    """Concurrent read-then-write loses nothing: SERIALIZABLE refuses, we repeat."""
+    one = database(pool_size=4, transaction_attempts=50, breaker=False)
+    before = await available(one)
+    runs = 0
+
+    async def take(transaction: Transaction) -> None:
+        nonlocal runs
+        runs += 1
+        (row,) = await transaction.fetch(select(stock.c.available).where(*P2))
+        await asyncio.sleep(0.005)
+        await transaction.execute(
+            update(stock).where(*P2).values(available=row.available - 1)
+        )
+
+    await asyncio.gather(*(one.transaction("eu", take) for _ in range(12)))
+    conflicts = listener.of(RetryScheduled)
+
+    assert await available(one) == before - 12
+    assert runs == 12 + len(conflicts)
+    assert {event.code for event in conflicts} == {"40001"}
+    assert idle(one)
+
+
+async def test_a_transaction_gives_up_after_its_attempts(database) -> None:
+    """The policy bounds the attempts; the error tells how many and why."""
+    one = database(transaction_attempts=3, breaker=False)
+    runs = 0
+
+    async def lose(transaction: Transaction) -> None:
+        nonlocal runs
+        runs += 1
+        await transaction.execute(
+            text("DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '40001'; END $$")
+        )
+
+    with pytest.raises(OutOfRetriesError) as told:
+        await one.transaction("eu", lose)
+
+    assert (runs, told.value.attempts, told.value.sqlstate) == (3, 3, "40001")
+
+
+async def test_a_conflict_that_the_work_swallowed_is_not_committed(database) -> None:
+    """A transaction the server has given up is never reported as done."""
+    one = database(transaction_attempts=2, breaker=False)
+
+    async def swallow(transaction: Transaction) -> str:
+        with contextlib.suppress(Exception):
+            await transaction.execute(
+                text("DO $$ BEGIN RAISE EXCEPTION '' USING ERRCODE = '40001'; END $$")
+            )
+        return "done"
+
+    with pytest.raises(OutOfRetriesError):
+        await one.transaction("eu", swallow)
+    assert idle(one)
+
+
+async def test_the_deadline_ends_the_retries(database) -> None:
+    """No attempt is begun that the caller would not wait for."""
+    one = database(transaction_attempts=1000, breaker=False)
+
+    async def lose(transaction: Transaction) -> None:
+        await transaction.execute(
+            text("DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '40001'; END $$")
+        )
+
+    began = time.monotonic()
+    with deadline_scope(0.4), pytest.raises(OutOfRetriesError, match="deadline"):
+        await one.transaction("eu", lose)
+    assert time.monotonic() - began < 2
+    with deadline_scope(-1.0), pytest.raises(DeadlineSpentError):
+        await one.fetch("eu", CUSTOMER, ME)
+
+
+async def test_an_error_of_the_work_rolls_back(database) -> None:
+    """What the work raises comes out unchanged, and nothing it wrote stays."""
+    one = database()
+    before = await available(one)
+
+    async def fail(transaction: Transaction) -> None:
+        await transaction.execute(update(stock).where(*P2).values(available=1))
+        raise LookupError("no such thing")
+
+    with pytest.raises(LookupError):
+        await one.transaction("eu", fail)
+
+    assert await available(one) == before
+    assert idle(one)
+
+
+async def test_leaving_a_statement_keeps_its_connection(database) -> None:
+    """A cancelled caller leaves at once; the connection comes back, none is opened."""
+    one = database(pool_size=1, breaker=False)
+    await one.start()
+    for _ in range(6):
+        left = asyncio.create_task(one.fetch("eu", text("SELECT pg_sleep(0.3)")))
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        left.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await left
+        assert time.monotonic() - began < 0.1
+    await until(lambda: idle(one))
+    rows = await one.fetch("eu", CUSTOMER, ME)
+
+    assert rows[0].id == ME["id"]
+    assert sum(p.opened for p in one.pool_stats()) == 2
+    assert sum(p.discarded for p in one.pool_stats()) == 0
+
+
+async def test_a_timeout_around_a_statement_is_a_timeout(database) -> None:
+    """asyncio.timeout sees its own cancellation, not an error of ours."""
+    one = database(breaker=False)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await one.fetch("eu", text("SELECT pg_sleep(0.5)"))
+    await until(lambda: idle(one))
+
+
+async def test_leaving_a_transaction_rolls_it_back(database) -> None:
+    """Cancelled between or within statements, its writes and locks are gone."""
+    one = database(breaker=False)
+    before = await available(one)
+
+    async def linger(transaction: Transaction) -> None:
+        await transaction.execute(update(stock).where(*P2).values(available=2))
+        await transaction.execute(text("SELECT pg_sleep(0.3)"))
+        await asyncio.sleep(30)
+
+    for moment in (0.1, 0.5):
+        left = asyncio.create_task(one.transaction("eu", linger))
+        await asyncio.sleep(moment)
+        left.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await left
+        await until(lambda: idle(one))
+
+    assert await available(one) == before
+    assert sum(p.discarded for p in one.pool_stats()) == 0
+
+
+async def test_a_statement_that_outstays_its_leaver_is_dropped(database) -> None:
+    """An answer that does not come within two seconds costs the connection."""
+    one = database(pool_size=1, breaker=False)
+    await one.start()
+    left = asyncio.create_task(one.fetch("eu", text("SELECT pg_sleep(6)")))
+    await asyncio.sleep(0.05)
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    await until(lambda: idle(one))
+
+    assert sum(p.discarded for p in one.pool_stats()) == 1
+    await one.fetch("eu", CUSTOMER, ME)
+    await one.fetch("eu", CUSTOMER, ME)
+
+
+async def test_latency_opens_the_breaker_and_its_end_closes_it(
+    database, listener, wan_process: LinksProcess
+) -> None:
+    """Slow calls open it, none is sent while it is open, probes alone close it."""
+    one = database()
+    await one.start()
+    for link in LINKS:
+        wan_process.control.toxic_add(link, "latency", attributes={"latency": 300})
+    try:
+        while one.breaker_state("eu") == "closed":
+            await one.fetch("eu", CUSTOMER, ME)
+        assert one.suspect("eu")
+        began = time.monotonic()
+        with pytest.raises(DatabaseUnavailableError) as told:
+            await one.fetch("eu", CUSTOMER, ME)
+        assert time.monotonic() - began < 0.1
+        assert (told.value.region, told.value.reason) == ("eu", "breaker_open")
+        await until(lambda: listener.transitions().count(("half_open", "open")) >= 1)
+        assert one.breaker_state("eu") != "closed"
+    finally:
+        for link in LINKS:
+            wan_process.control.toxic_remove(link, "latency_downstream")
+    await until(lambda: one.breaker_state("eu") == "closed")
+    await one.fetch("eu", CUSTOMER, ME)
+
+    assert listener.transitions()[0] == ("closed", "open")
+    assert listener.transitions()[-1] == ("half_open", "closed")
+    assert listener.of(CallRefused)
+    assert not one.suspect("eu")
+    assert sum(p.discarded for p in one.pool_stats()) == 0
+
+
+async def _outage(
+    cluster: EmbeddedCluster, during: Callable[[], Awaitable[None]]
+) -> None:
+    await asyncio.to_thread(cluster.kill_region, "eu")
+    try:
+        await during()
+    finally:
+        await asyncio.to_thread(cluster.restart_region, "eu")
+
+
+async def test_a_dead_server_is_unavailable_not_a_hang(database, cluster) -> None:
+    """Statements in flight and new ones are told at once; all heals by itself."""
+    one = database()
+    await one.start()
+    reading = asyncio.create_task(one.fetch("eu", text("SELECT pg_sleep(20)")))
+    writing = asyncio.create_task(
+        one.execute(
+            "eu",
+            text("UPDATE stock SET available = available WHERE pg_sleep(20) IS NULL"),
+        )
+    )
+    await asyncio.sleep(0.2)
+
+    async def during() -> None:
+        async with asyncio.timeout(8):
+            with pytest.raises(DatabaseUnavailableError):
+                await reading
+            with pytest.raises(AmbiguousCommitError):
+                await writing
+            for _ in range(6):
+                with pytest.raises(DatabaseUnavailableError):
+                    await one.fetch("eu", CUSTOMER, ME)
+        assert one.suspect("eu")
+
+    await _outage(cluster, during)
+    await until(lambda: one.breaker_state("eu") == "closed")
+
+    assert (await one.fetch("eu", CUSTOMER, ME))[0].id == ME["id"]
+    await until(lambda: [p.idle for p in one.pool_stats()] == [2, 2])
+
+
+async def test_starting_without_a_database_says_so(database, cluster) -> None:
+    """A warm start raises when the region's gateways do not let us in."""
+    one = database()
+
+    async def during() -> None:
+        async with asyncio.timeout(8):
+            with pytest.raises(DatabaseUnavailableError):
+                await one.start()
+
+    await _outage(cluster, during)
+
+
+async def test_one_dead_gateway_is_passed_by(
+    database, wan_process: LinksProcess
+) -> None:
+    """With one of two gateways refusing, reads go on over the other."""
+    one = database(breaker=False)
+    await one.start()
+    wan_process.control.disable("sql-eu-to-eu-a")
+    try:
+        for _ in range(10):
+            await one.fetch("eu", CUSTOMER, ME)
+    finally:
+        wan_process.control.enable("sql-eu-to-eu-a")
+
+
+async def test_a_connection_lost_before_commit_is_retried(database, cluster) -> None:
+    """The server ends our session in a transaction: the whole runs again."""
+    one = database(breaker=False)
+    before = await available(one)
+    runs = 0
+
+    async def take(transaction: Transaction) -> None:
+        nonlocal runs
+        runs += 1
+        await transaction.execute(
+            update(stock).where(*P2).values(available=stock.c.available - 1)
+        )
+        if runs == 1:
+            pid = (await transaction.fetch(text("SELECT pg_backend_pid()")))[0][0]
+            with psycopg.connect(cluster.admin_dsn("eu"), autocommit=True) as admin:
+                admin.execute("SELECT pg_terminate_backend(%s)", [pid])
+        await transaction.fetch(text("SELECT 1"))
+
+    await one.transaction("eu", take)
+
+    assert runs == 2
+    assert await available(one) == before - 1
+
+
+async def test_a_connection_lost_during_commit_is_ambiguous(
+    database, wan_process: LinksProcess
+) -> None:
+    """COMMIT was sent and nothing came back: it is said, never guessed."""
+    one = database(breaker=False)
+    runs = 0
+
+    async def take(transaction: Transaction) -> None:
+        nonlocal runs
+        runs += 1
+        await transaction.execute(
+            update(stock).where(*P2).values(available=stock.c.available)
+        )
+        for link in LINKS:
+            wan_process.control.toxic_add(link, "timeout", attributes={"timeout": 100})
+
+    try:
+        with pytest.raises(AmbiguousCommitError):
+            async with asyncio.timeout(8):
+                await one.transaction("eu", take)
+    finally:
+        for link in LINKS:
+            wan_process.control.toxic_remove(link, "timeout_downstream")
+
+    assert runs == 1
