@@ -110,6 +110,11 @@ class Process:
             await asyncio.to_thread(self._metrics_server.close)
         await asyncio.to_thread(self._telemetry.shutdown)
 
+    @property
+    def metrics_address(self) -> str:
+        """Where `/metrics` is served; empty when it is not."""
+        return self._metrics_server.address if self._metrics_server else ""
+
     def refresh_policies(self) -> bool:
         """Read the policy file now instead of at the next turn of its watch."""
         return self._policies.refresh()

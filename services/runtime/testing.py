@@ -6,12 +6,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import grpc
 
 from cockroach.topology import DatabaseTarget
-from services.runtime.process import Process
+from services.runtime.process import Bootstrap, Process
 from services.runtime.settings import Settings
 
 Known = Mapping[str, Mapping[str, Sequence[str]]]
@@ -67,14 +66,30 @@ def write_policies(path: Path, values: Mapping[str, object], version: int = 1) -
 
 
 @asynccontextmanager
-async def serving(environ: Mapping[str, str]) -> AsyncIterator[Running]:
-    """Run a service for the length of the block, with its own drain at the end."""
+async def serving(
+    environ: Mapping[str, str],
+    bootstrap: Bootstrap | None = None,
+    credentials: grpc.ChannelCredentials | None = None,
+) -> AsyncIterator[Running]:
+    """Run a service for the length of the block, with its own drain at the end.
+
+    `bootstrap` takes the place of the service's own.
+    """
     settings = Settings.from_env(environ)
     process = Process(settings, environ, make_global=False)
-    bootstrap: Any = import_module(f"services.{settings.service}.bootstrap")
+    if bootstrap is None:
+        bootstrap = import_module(f"services.{settings.service}.bootstrap").start
     try:
-        address = await process.start(bootstrap.start)
-        async with grpc.aio.insecure_channel(address) as channel:
+        address = await process.start(bootstrap)
+        async with _channel(address, credentials) as channel:
             yield Running(address=address, channel=channel, process=process)
     finally:
         await process.stop()
+
+
+def _channel(
+    address: str, credentials: grpc.ChannelCredentials | None
+) -> grpc.aio.Channel:
+    if credentials is None:
+        return grpc.aio.insecure_channel(address)
+    return grpc.aio.secure_channel(address, credentials)
