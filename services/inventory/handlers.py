@@ -62,13 +62,10 @@ class InventoryHandlers:
             raise _refusal(error) from error
 
     async def release(self, order: PublicId) -> None:
-        """Give everything back, for good. Raises RESERVATION_CLOSED when sold."""
+        """Give everything back, sold or not, for good."""
         batched = self._policies().sql_batching == "batched"
         give = self._store.release_all if batched else self._store.release_each
-        try:
-            await give(order)
-        except ReservationClosedError as error:
-            raise _refusal(error) from error
+        await give(order)
 
 
 def _refusal(error: OutOfStockError | ReservationClosedError) -> ShopError:

@@ -25,7 +25,6 @@ _QUANTITY = bindparam("count", type_=BigInteger())
 _PRODUCTS = bindparam("products", type_=ARRAY(Text()))
 _QUANTITIES = bindparam("quantities", type_=ARRAY(BigInteger()))
 _LINES = bindparam("lines", type_=JSONB())
-_STATE = bindparam("new_state", type_=Text())
 
 _this_order = and_(
     reservations.c.crdb_region == _REGION, reservations.c.order_id == _ORDER
@@ -113,7 +112,7 @@ COMMIT = (
 _gone = (
     update(reservations)
     .values(state="released", updated_at=_NOW)
-    .where(_this_order, reservations.c.state == "reserved")
+    .where(_this_order, reservations.c.state.in_(("reserved", "committed")))
     .returning(reservations.c.lines)
     .cte("gone")
 )
@@ -127,7 +126,7 @@ _returned = (
     .select_from(_gone.join(_held, literal(value=True)))
     .cte("returned")
 )
-# Gives back what the order holds; no row is touched when it holds nothing.
+# Gives back what the order holds or bought; no row when there is nothing.
 RELEASE = (
     update(stock)
     .values(available=stock.c.available + _returned.c.quantity)
@@ -172,6 +171,6 @@ OPEN = (
 REWRITE = update(reservations).values(lines=_LINES, updated_at=_NOW).where(_this_order)
 CLOSE = (
     update(reservations)
-    .values(state=_STATE, updated_at=_NOW)
-    .where(_this_order, reservations.c.state == "reserved")
+    .values(state="released", updated_at=_NOW)
+    .where(_this_order, reservations.c.state != "released")
 )

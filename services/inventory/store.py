@@ -108,11 +108,7 @@ class InventoryStore:
             raise ReservationClosedError(state)
 
     async def release_all(self, order: PublicId) -> None:
-        """Give back what the order holds, and forbid that it takes it later.
-
-        Raises:
-            ReservationClosedError: it was sold.
-        """
+        """Give back what the order holds or bought; it never takes anything again."""
         given = await self._database.execute(order.region, sql.RELEASE, self._at(order))
         if given.rowcount:
             return
@@ -121,32 +117,24 @@ class InventoryStore:
         )
         if forbidden.rowcount:
             return
-        match (await self.standing(order)).state:
-            case ReservationState.RELEASED:
-                return
-            case ReservationState.RESERVED:
-                # Taken between the two statements.
-                await self.release_each(order)
-            case state:
-                raise ReservationClosedError(state)
+        if (await self.standing(order)).state is not ReservationState.RELEASED:
+            # Taken between the two statements.
+            await self.release_each(order)
 
     async def release_each(self, order: PublicId) -> None:
-        """Give back item by item in a transaction. Raises as `release_all`."""
+        """Do the same item by item in a transaction."""
 
         async def work(transaction: Transaction) -> None:
             standing = await self._stand(transaction, order)
             match standing.state:
                 case None:
                     await transaction.execute(sql.FORBID, self._at(order))
-                case ReservationState.RESERVED:
+                case ReservationState.RESERVED | ReservationState.COMMITTED:
                     for line in standing.held:
                         await transaction.execute(sql.RETURN_ONE, _line(order, line))
-                    await transaction.execute(
-                        sql.CLOSE,
-                        {**self._at(order), "new_state": ReservationState.RELEASED},
-                    )
-                case ReservationState.COMMITTED:
-                    raise ReservationClosedError(standing.state)
+                    await transaction.execute(sql.CLOSE, self._at(order))
+                case ReservationState.RELEASED:
+                    pass
 
         await self._database.transaction(order.region, work)
 

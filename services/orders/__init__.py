@@ -1,0 +1,1 @@
+"""Orders of one region: the checkout saga, its history, and the intake."""

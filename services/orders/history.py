@@ -1,0 +1,148 @@
+"""What customers see of their orders, also while their home is in trouble."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+import grpc
+
+from cockroach.database import Database
+from cockroach.errors import DatabaseError
+from cockroach.ids import PublicId
+from observability.events import EventRecorder
+from resilience import FallbackServed
+from services.orders.domain import Order, OrderState
+from services.orders.elsewhere import Elsewhere
+from services.orders.recent import Recent
+from services.orders.store import Cursor, OrderStore
+from services.runtime.errors import ShopError, not_found
+from services.runtime.policy import PolicySet
+
+#: Seconds between two looks at an order that somebody watches.
+WATCH_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a history; `fallback` says why it may be less than there is."""
+
+    orders: Sequence[Order]
+    next_token: str = ""
+    fallback: str = ""
+
+
+class HistoryHandlers:
+    """Reads orders of one region."""
+
+    def __init__(
+        self,
+        *,
+        store: OrderStore,
+        elsewhere: Elsewhere,
+        recent: Recent,
+        database: Database,
+        policies: Callable[[], PolicySet],
+        recorder: EventRecorder,
+        draining: asyncio.Event,
+    ) -> None:
+        self._store = store
+        self._elsewhere = elsewhere
+        self._recent = recent
+        self._database = database
+        self._policies = policies
+        self._recorder = recorder
+        self._draining = draining
+
+    async def page(self, customer: PublicId, cursor: Cursor, size: int) -> Page:
+        """Return one page of a customer's orders, newest first."""
+        policies = self._policies()
+        if policies.fallbacks and self._database.suspect(customer.region):
+            return self._remembered(customer, size, "home_suspect")
+        try:
+            orders = await self._store.page(
+                customer, cursor, size + 1, naive=policies.query_schema == "naive"
+            )
+        except DatabaseError as error:
+            if not policies.fallbacks:
+                raise
+            return self._remembered(customer, size, type(error).__name__)
+        more = len(orders) > size
+        orders = orders[:size]
+        last = orders[-1] if orders else None
+        token = Cursor(last.created_at, last.id.uuid).token() if last and more else ""
+        return Page(orders, token)
+
+    async def order(self, order: PublicId) -> tuple[Order, str]:
+        """Return an order, and why it is second-hand if it is.
+
+        An order that its home does not have yet may be on its way from an intake.
+        Raises UNKNOWN_ORDER.
+        """
+        policies = self._policies()
+        if policies.fallbacks and self._database.suspect(order.region):
+            found = self._recent.find(order) or await self._elsewhere.find(order)
+            if found is not None:
+                self._tell(order.region, "GetOrder", "home_suspect")
+                return found, "HOME_SUSPECT"
+        try:
+            orders = await self._find(order.region, [order])
+        except DatabaseError as error:
+            found = self._recent.find(order) if policies.fallbacks else None
+            if found is None:
+                raise
+            self._tell(order.region, "GetOrder", type(error).__name__)
+            return found, "HOME_UNAVAILABLE"
+        if orders:
+            self._recent.see(orders[0])
+            return orders[0], ""
+        found = await self._elsewhere.find(order) if policies.fallbacks else None
+        if found is None:
+            raise not_found("UNKNOWN_ORDER", f"no order {order}")
+        return found, ""
+
+    async def orders(self, ids: Sequence[PublicId]) -> list[Order]:
+        """Return those of the orders that exist, in the order asked for."""
+        found: dict[PublicId, Order] = {}
+        for region in dict.fromkeys(order.region for order in ids):
+            local = [order for order in ids if order.region == region]
+            found.update({one.id: one for one in await self._find(region, local)})
+        return [found[order] for order in dict.fromkeys(ids) if order in found]
+
+    async def watch(self, order: PublicId) -> AsyncIterator[Order]:
+        """Yield an order now and after every change, until it is final.
+
+        Raises UNKNOWN_ORDER, and SERVER_DRAINING when this process has to leave.
+        """
+        told: OrderState | None = None
+        while True:
+            found, _ = await self.order(order)
+            if found.state is not told and found.state is not OrderState.REJECTING:
+                told = found.state
+                yield found
+            if found.state.final:
+                return
+            try:
+                async with asyncio.timeout(WATCH_S):
+                    await self._draining.wait()
+            except TimeoutError:
+                continue
+            raise ShopError(
+                grpc.StatusCode.UNAVAILABLE,
+                "SERVER_DRAINING",
+                "this process leaves; watch again",
+                retry_after_s=0.1,
+            )
+
+    async def _find(self, region: str, ids: Sequence[PublicId]) -> list[Order]:
+        batched = self._policies().sql_batching == "batched"
+        find = self._store.find_all if batched else self._store.find_each
+        return await find(region, [order.uuid for order in ids])
+
+    def _remembered(self, customer: PublicId, size: int, reason: str) -> Page:
+        self._tell(customer.region, "ListOrders", reason)
+        return Page(self._recent.of(customer)[:size], fallback="HISTORY_FROM_MEMORY")
+
+    def _tell(self, home: str, method: str, reason: str) -> None:
+        self._recorder.on_event(
+            FallbackServed(target=f"database@{home}", method=method, reason=reason)
+        )
