@@ -1,0 +1,174 @@
+"""The fault of one run: put on, measured, taken off, and guarded against our death."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+
+from chaos import round_trips
+from chaos.guard import Guard
+from chaos.lab_state import Lab
+from chaos.round_trips import Path, RoundTrips
+from chaos.settings import Settings
+from chaos.toxics import PREFIX, Placed, Toxiproxy, ToxiproxyError
+from links.control import LinkControl, LinkInfo
+
+# Links that end at a region's database server, whoever dials.
+DATABASE_KINDS = frozenset({"sql", "fdw", "repl"})
+CROSSING_KINDS = frozenset({"sql", "fdw"})
+GONE_ATTEMPTS = 3
+
+
+class NoLinksError(RuntimeError):
+    """No link leads to the database that is to be hurt."""
+
+
+class Fault:
+    """Toxics on the links to one region's database. Times are epoch seconds."""
+
+    def __init__(self, lab: Lab, settings: Settings) -> None:
+        self._lab = lab
+        self._settings = settings
+        self._toxiproxy = Toxiproxy(lab.toxiproxy)
+        self._control = LinkControl(lab.control)
+        self._prefix = f"{PREFIX}{int(time.time() * 1000):x}-"
+        self._guard: Guard | None = None
+        self._probes: RoundTrips | None = None
+        self._placed: list[Placed] = []
+        self.proofs: dict[str, dict[str, Any]] = {}
+        self.foreign: list[str] = []
+        self.in_force_s = 0.0
+        self.removing_s = 0.0
+        self.gone_s = 0.0
+
+    @property
+    def links(self) -> list[str]:
+        """The links that were hurt."""
+        return [one.proxy for one in self._placed]
+
+    def prepare(self) -> None:
+        """Open the connections that will feel the fault, and set the guard.
+
+        Raises psycopg.Error, NoLinksError, ToxiproxyError.
+        """
+        self._look_around()
+        self._guard = Guard(self._lab.toxiproxy, self._prefix)
+        region = self._settings.region
+        paths = [
+            Path(link=link.name, listen=link.listen, rtt_ms=link.spec.rtt_ms)
+            for link in self._leading_to(region)
+            if link.spec.kind == "sql"
+        ]
+        self._probes = RoundTrips(self._lab.admin[region], paths)
+
+    def inject(
+        self, region: str, type_: str, attributes: Mapping[str, int]
+    ) -> list[str]:
+        """Put a toxic on every link to the region's database; the links' names."""
+        links = self._leading_to(region)
+        for link in links:
+            name = f"{self._prefix}{type_}"
+            # Noted first: what may be on must come off.
+            self._placed.append(Placed(proxy=link.name, toxic=name))
+            self._toxiproxy.add(
+                link.name, name=name, type_=type_, attributes=attributes
+            )
+        self.in_force_s = time.time()
+        return [link.name for link in links]
+
+    def prove_in_force(self, moment: str) -> list[str]:
+        """Measure through the links; give those on which the fault is not felt."""
+        self._look_around()
+        measured = self._measure()
+        wrong = round_trips.bites(
+            measured,
+            self._distances(),
+            at_least_ms=float(self._settings.proof["in_force_at_least_ms"]),
+        )
+        self._note(moment, measured, wrong)
+        return wrong
+
+    def remove(self) -> None:
+        """Take off all toxics of this run. Raises ToxiproxyError."""
+        self.removing_s = self.removing_s or time.time()
+        self._toxiproxy.remove_all(self._placed)
+        self._toxiproxy.remove_named(self._prefix)
+        self.gone_s = self.gone_s or time.time()
+
+    def prove_gone(self) -> list[str]:
+        """Measure through the links; give those on which the fault is still felt."""
+        wrong: list[str] = []
+        for _ in range(GONE_ATTEMPTS):
+            measured = self._measure()
+            wrong = round_trips.lingers(
+                measured,
+                self._distances(),
+                at_most_ms=float(self._settings.proof["gone_at_most_ms"]),
+            )
+            self._note("gone", measured, wrong)
+            if not wrong:
+                break
+        self._look_around()
+        return wrong
+
+    def trips(self) -> dict[str, int]:
+        """Read the paid round trips of every link between two regions."""
+        stats = self._control.stats()
+        return {
+            link.name: stats[link.name].trips
+            for link in self._control.list()
+            if link.spec.kind in CROSSING_KINDS
+            and link.spec.source != link.spec.target
+            and link.name in stats
+        }
+
+    def close(self) -> None:
+        """Take everything off and let the guard see to it; harmless when done."""
+        with contextlib.suppress(ToxiproxyError):
+            if self._placed:
+                self.remove()
+        if self._guard is not None:
+            self._guard.dismiss()
+            self._guard = None
+        if self._probes is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._probes.close()
+            self._probes = None
+        self._control.close()
+
+    def _leading_to(self, region: str) -> list[LinkInfo]:
+        found = [
+            link
+            for link in self._control.list()
+            if link.spec.kind in DATABASE_KINDS and link.spec.target == region
+        ]
+        if not found:
+            raise NoLinksError(f"no link leads to {region}'s database")
+        return found
+
+    def _look_around(self) -> None:
+        """Note toxics that this run did not place."""
+        for one in self._toxiproxy.placed():
+            told = f"{one.toxic} on {one.proxy}"
+            if not one.toxic.startswith(self._prefix) and told not in self.foreign:
+                self.foreign.append(told)
+
+    def _measure(self) -> dict[str, float | None]:
+        return self._probes.measure() if self._probes is not None else {}
+
+    def _distances(self) -> Mapping[str, float]:
+        return self._probes.distances() if self._probes is not None else {}
+
+    def _note(
+        self, moment: str, measured: Mapping[str, float | None], wrong: list[str]
+    ) -> None:
+        self.proofs[moment] = {
+            "at_s": round(time.time(), 3),
+            "round_trips_ms": dict(measured),
+            "distances_ms": dict(self._distances()),
+            "wrong": wrong,
+        }

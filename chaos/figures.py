@@ -1,0 +1,163 @@
+"""Numbers of a run from its journeys: before, during, after; who was hit, who was not.
+
+Pure over records. Ratios are shares of 1, latencies milliseconds from the intended
+send time, failures included.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from chaos import journeys
+from chaos.journeys import CHECKOUT, Journey
+from chaos.timeline import Timeline, Window
+
+BIN_S = 1.0
+GOOD_BINS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """One group of customers in one window."""
+
+    journeys: int
+    success_ratio: float | None
+    degraded_ratio: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    offered_rps: float
+    goodput_rps: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """Give the nearest-rank percentile of sorted values; None of nothing."""
+    if not values:
+        return None
+    return values[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def block(
+    group: Iterable[Journey], window: Window, *, max_stale_ms: float = math.inf
+) -> Block:
+    """Sum up the journeys that were meant to start in the window."""
+    found = list(journeys.between(group, window.since_s, window.until_s))
+    latencies = sorted(one.latency_ms for one in found)
+    good = sum(one.succeeded(max_stale_ms) for one in found)
+    degraded = sum(one.degraded and one.succeeded(max_stale_ms) for one in found)
+    seconds = window.seconds or math.inf
+    return Block(
+        journeys=len(found),
+        success_ratio=_ratio(good, len(found)),
+        degraded_ratio=_ratio(degraded, len(found)),
+        p50_ms=_rounded(percentile(latencies, 0.50)),
+        p95_ms=_rounded(percentile(latencies, 0.95)),
+        p99_ms=_rounded(percentile(latencies, 0.99)),
+        offered_rps=round(len(found) / seconds, 2),
+        goodput_rps=round(good / seconds, 2),
+    )
+
+
+def groups(
+    all_journeys: Sequence[Journey],
+    timeline: Timeline,
+    *,
+    region: str,
+    max_stale_ms: float,
+) -> dict[str, dict[str, Block]]:
+    """Sum up each group of customers before, during and after the fault."""
+    members = {
+        "all": all_journeys,
+        # Customers whose home is in trouble, wherever they dial.
+        "affected": [one for one in all_journeys if one.home == region],
+        "others": [one for one in all_journeys if one.home != region],
+        "affected_checkouts": [
+            one
+            for one in all_journeys
+            if one.home == region and one.journey == CHECKOUT
+        ],
+    }
+    # Noticing nothing is judged on customers at home, one journey at a time.
+    for name in sorted({one.journey for one in all_journeys}):
+        members[f"others_at_home/{name}"] = [
+            one
+            for one in all_journeys
+            if one.journey == name and not one.away and one.home != region
+        ]
+    windows = {
+        "before": timeline.before,
+        "during": timeline.during,
+        "after": timeline.after,
+    }
+    return {
+        group: {
+            when: block(them, window, max_stale_ms=max_stale_ms)
+            for when, window in windows.items()
+        }
+        for group, them in members.items()
+    }
+
+
+def recovery_s(
+    group: Iterable[Journey],
+    *,
+    gone_s: float,
+    end_s: float,
+    success_ratio: float,
+    p95_ms: float,
+    max_stale_ms: float,
+) -> float | None:
+    """Tell how long after the fault's end the group is back inside the SLO.
+
+    In bins of 1 s: the first of three good ones in a row; None when there are no three
+    within the window. A bin without customers proves nothing and is not good.
+    """
+    bins: list[list[Journey]] = [[] for _ in range(int((end_s - gone_s) / BIN_S))]
+    for one in group:
+        index = math.floor((one.intended_s - gone_s) / BIN_S)
+        if 0 <= index < len(bins):
+            bins[index].append(one)
+
+    def good(them: list[Journey]) -> bool:
+        if not them:
+            return False
+        share = sum(one.succeeded(max_stale_ms) for one in them) / len(them)
+        tail = percentile(sorted(one.latency_ms for one in them), 0.95)
+        return share >= success_ratio and tail is not None and tail <= p95_ms
+
+    row = 0
+    for index, them in enumerate(bins):
+        row = row + 1 if good(them) else 0
+        if row == GOOD_BINS:
+            return (index + 1 - GOOD_BINS) * BIN_S
+    return None
+
+
+def per_second(
+    group: Iterable[Journey], timeline: Timeline, *, max_stale_ms: float
+) -> list[dict[str, Any]]:
+    """Sum up every second of the run, for a plot."""
+    them = list(group)
+    seconds = math.ceil(timeline.end_s - timeline.start_s)
+    rows = []
+    for second in range(seconds):
+        since = timeline.start_s + second
+        window = Window(since_s=since, until_s=since + 1)
+        found = block(them, window, max_stale_ms=max_stale_ms)
+        rows.append({"at_s": second, **found.to_json()})
+    return rows
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return round(part / whole, 6) if whole else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)

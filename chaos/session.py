@@ -1,0 +1,338 @@
+"""One run of an experiment, step by step, with everything it must undo.
+
+The steps are called in order by the experiment's activities. Whatever happens, `close`
+takes the fault off and leaves a verdict behind, if only that the run is invalid.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from chaos import harvest, invariants, lab_state, run_files, validity, verdict
+from chaos.case import SCHEMA, Case
+from chaos.fault import Fault
+from chaos.figures import block
+from chaos.invariants import Books
+from chaos.journeys import Journey, Tail
+from chaos.lab_state import Lab
+from chaos.load_process import LEAD_S, LoadProcess, plan
+from chaos.lock import ExperimentLock
+from chaos.run_files import RunFiles
+from chaos.settings import Settings
+from chaos.timeline import Timeline, Window
+
+POLL_S = 0.2
+TELL_EVERY_S = 1.0
+# The fault is measured a second time this long before it is taken off.
+SECOND_LOOK_S = 2.0
+# How long the slowest journey, its spans and the books may take after the load.
+LAST_ANSWER_S = 20.0
+LAST_SPANS_S = 10.0
+
+
+class HaltedError(RuntimeError):
+    """The run was ended early; the message is why it proves nothing."""
+
+
+class Session:
+    """A run that has begun. Raises what its parts raise; then it must be closed."""
+
+    def __init__(self, settings: Settings, lab: Lab) -> None:
+        self.settings = settings
+        self.lab = lab
+        folder = (
+            Path(settings.run_dir)
+            if settings.run_dir
+            else run_files.new_folder(lab.runs, settings.scenario, settings.profile)
+        )
+        self.files = RunFiles(folder)
+        self.aborted = ""
+        self.verdict: dict[str, Any] | None = None
+        self._lock = ExperimentLock(lab.state_dir)
+        self._load = LoadProcess(folder)
+        self._fault: Fault | None = None
+        self._books = Books(lab.admin)
+        self._tail = Tail(self._load.results)
+        self._seen: list[Journey] = []
+        self._told_s = 0.0
+        self._start_s = 0.0
+        self._injecting_s = 0.0
+        self._lost_before: harvest.Account | None = None
+        self._lost: harvest.Account | None = None
+        self._stock: dict[str, dict[str, int]] = {}
+        self._snapshots: list[dict[str, Any]] = []
+        self._findings: list[dict[str, Any]] = []
+        self._ended = False
+
+    def open(self) -> None:
+        """Take the lab, look at it, start the load."""
+        self._lock.acquire(self.settings.scenario)
+        self.files.tell("open", f"run in {self.files.folder}")
+        self._fault = Fault(self.lab, self.settings)
+        self._start_s = time.time() + LEAD_S
+        self._load.start(plan(self.settings, self.lab, start_at=self._start_s))
+        self._lost_before = harvest.account(self.lab)
+        self._stock = self._books.stock()
+        self._fault.prepare()
+        self._watch(0.0, "exercise", "filling pools and caches")
+
+    def until_baseline(self) -> None:
+        """Wait for the baseline to begin."""
+        self._watch(self.settings.timings.exercise_s, "exercise", "exercising")
+
+    def baseline(self) -> None:
+        """Wait for the baseline to end. Raises HaltedError without a steady state."""
+        timings = self.settings.timings
+        self._watch(timings.fault_at_s, "baseline", "steady state")
+        window = Window(since_s=self._start_s + timings.exercise_s, until_s=time.time())
+        # Journeys still on their way are left to the verdict.
+        found = block(self._seen, window, max_stale_ms=self._max_stale_ms)
+        needed = float(self.settings.steady_state[self.settings.profile])
+        wrong = validity.unsteady(found.success_ratio, needed)
+        if wrong:
+            raise HaltedError(wrong[0])
+
+    def inject_latency(self, region: str, latency_ms: int, jitter_ms: int) -> None:
+        """Make a region's database answer late, on every link that leads to it."""
+        self._injecting_s = time.time()
+        links = self._hurt.inject(
+            region, "latency", {"latency": latency_ms, "jitter": jitter_ms}
+        )
+        self.files.tell("inject", f"{latency_ms} ms on {len(links)} links", links=links)
+
+    def prove_in_force(self) -> None:
+        """Measure that the fault bites. Raises HaltedError when it does not."""
+        wrong = self._hurt.prove_in_force("in_force")
+        if wrong:
+            raise HaltedError(f"the fault was not in force when it began: {wrong[0]}")
+        self._snapshot("fault_began")
+        self.files.tell("inject", "the fault is in force")
+
+    def hold(self) -> None:
+        """Wait out the fault, ready to halt; measure it again before its end."""
+        until = self.settings.timings.fault_until_s
+        self._watch(until - SECOND_LOOK_S, "fault", "in force")
+        self._snapshot("fault_ends")
+        self._hurt.prove_in_force("still_in_force")
+        self._watch(until, "fault", "in force")
+
+    def remove(self) -> None:
+        """Take the fault off."""
+        self._hurt.remove()
+        self.files.tell("remove", "the fault is taken off")
+
+    def prove_gone(self) -> None:
+        """Measure that the fault is gone; the verdict minds if it is not."""
+        wrong = self._hurt.prove_gone()
+        self.files.tell("remove", wrong[0] if wrong else "the fault is gone")
+
+    def recover(self) -> None:
+        """Wait for the end of the load and its last answer."""
+        self._watch(self.settings.timings.duration_s, "after", "recovering")
+        self._ended = True
+        self._load.finish(LAST_ANSWER_S)
+        self._seen += self._tail.more()
+        self.files.tell("after", f"{len(self._seen)} journeys have ended")
+
+    def check_books(self) -> None:
+        """Wait until no order is under way, and ask the data what must hold."""
+        gone_s = self._hurt.gone_s or time.time()
+        within_s = float(self.settings.validity["settle_s"])
+        stuck = invariants.await_settled(
+            self._books, since_s=self._start_s, until_s=gone_s + within_s
+        )
+        found = invariants.judge(
+            self._books,
+            stock_before=self._stock,
+            journeys=self._seen,
+            since_s=self._start_s,
+            gone_s=gone_s,
+            drained_within_s=float(self.settings.slo["drained_within_s"]),
+            stuck=stuck,
+        )
+        counted = self.settings.checks.get("invariants", {}).get(self.settings.profile)
+        self._findings = [
+            {
+                **finding.to_json(),
+                "counts": counted is None or finding.name in counted,
+            }
+            for finding in found
+        ]
+        broken = [one["name"] for one in self._findings if not one["passed"]]
+        self.files.tell("books", f"broken: {', '.join(broken)}" if broken else "hold")
+
+    def judge(self) -> dict[str, Any]:
+        """Gather the spans and judge the run; once, whoever asks how often."""
+        if self.verdict is not None:
+            return self.verdict
+        if not self.aborted and self._ended:
+            spans = harvest.settle(self.lab, timeout=LAST_SPANS_S)
+            self.files.tell("verdict", f"{spans} spans are in")
+            if self._lost_before is not None:
+                self._lost = harvest.account(self.lab).since(self._lost_before)
+        self.files.write("run.json", self._document())
+        case = Case.load(self.files.folder, self.settings, self.lab.traces)
+        self.verdict = {
+            **verdict.judge(case),
+            "scenario": self.settings.scenario,
+            "run_dir": str(self.files.folder),
+            "lab_profile": self.lab.profile,
+        }
+        self.files.write(run_files.VERDICT, self.verdict)
+        self.files.tell("verdict", self._said())
+        return self.verdict
+
+    def abort(self, why: str) -> None:
+        """Note why the run proves nothing; the first reason stays."""
+        if not self.aborted:
+            self.aborted = why
+            self.files.tell("halt", why)
+
+    def close(self) -> None:
+        """Undo everything and leave a verdict; harmless when done already."""
+        if self._fault is not None:
+            self._fault.close()
+        self._load.stop()
+        if self.verdict is None:
+            self.abort("the run was interrupted")
+            with contextlib.suppress(OSError, ValueError):
+                self.judge()
+        self._lock.release()
+
+    @property
+    def _hurt(self) -> Fault:
+        if self._fault is None:
+            raise HaltedError("the run was not opened")
+        return self._fault
+
+    @property
+    def _max_stale_ms(self) -> float:
+        return float(self.settings.slo["max_stale_ms"])
+
+    def _said(self) -> str:
+        told = self.verdict or {}
+        if told.get("invalid_reasons"):
+            return f"invalid: {told['invalid_reasons'][0]}"
+        failed = [
+            one["name"]
+            for one in (*told.get("checks", ()), *told.get("invariants", ()))
+            if not one["passed"]
+        ]
+        said = str(told.get("verdict"))
+        return f"{said}: {', '.join(failed)}" if failed else said
+
+    def _watch(self, until_s: float, phase: str, text: str) -> None:
+        """Wait until so long after the start; tell, and look for a reason to halt."""
+        while True:
+            self._load.check()
+            if not self.lab.alive():
+                raise HaltedError("the lab is gone")
+            now = time.time()
+            self._seen += self._tail.more()
+            if now - self._told_s >= TELL_EVERY_S and now >= self._start_s:
+                self._told_s = now
+                self._tell(phase, text, now)
+            left = self._start_s + until_s - now
+            if left <= 0:
+                return
+            time.sleep(min(left, POLL_S))
+
+    def _tell(self, phase: str, text: str, now: float) -> None:
+        last = [one for one in self._seen[-500:] if one.done_s >= now - 2]
+        window = Window(since_s=0, until_s=now + 1)
+        found = block(last, window, max_stale_ms=self._max_stale_ms)
+        self.files.tell(
+            phase,
+            text,
+            at_s=round(now - self._start_s, 1),
+            of_s=self.settings.timings.duration_s,
+            ended=len(self._seen),
+            success_ratio=found.success_ratio,
+            degraded_ratio=found.degraded_ratio,
+            p95_ms=found.p95_ms,
+        )
+        least = self.settings.halt.get("success_below")
+        window_s = float(self.settings.halt.get("over_s", 10))
+        if least is None or now - self._start_s < window_s:
+            return
+        lately = [one for one in self._seen if one.done_s >= now - window_s]
+        ratio = block(lately, window, max_stale_ms=self._max_stale_ms).success_ratio
+        if ratio is not None and ratio < float(least):
+            raise HaltedError(
+                f"halted: {ratio:.0%} of all journeys succeeded in {window_s:g} s"
+            )
+
+    def _snapshot(self, name: str) -> None:
+        self._snapshots.append(
+            {"name": name, "at_s": time.time(), "links": self._hurt.trips()}
+        )
+
+    def _document(self) -> dict[str, Any]:
+        fault = self._fault
+        return {
+            "schema": SCHEMA,
+            "scenario": self.settings.scenario,
+            "profile": self.settings.profile,
+            "lab_profile": self.lab.profile,
+            "seed": self.settings.seed,
+            "region": self.settings.region,
+            "aborted": self.aborted,
+            "timeline": self._timeline(),
+            "proofs": fault.proofs if fault else {},
+            "foreign_toxics": fault.foreign if fault else [],
+            "toxics": fault.links if fault else [],
+            "lost": self._lost.to_json() if self._lost else None,
+            "trips": self._trips(),
+            "snapshots": self._snapshots,
+            "invariants": self._findings,
+        }
+
+    def _timeline(self) -> dict[str, float] | None:
+        fault = self._fault
+        if fault is None or not self._ended or not fault.gone_s:
+            return None
+        timings = self.settings.timings
+        return Timeline(
+            start_s=self._start_s,
+            baseline_s=self._start_s + timings.exercise_s,
+            injecting_s=self._injecting_s,
+            in_force_s=fault.in_force_s,
+            removing_s=fault.removing_s,
+            gone_s=fault.gone_s,
+            end_s=self._start_s + timings.duration_s,
+        ).to_json()
+
+    def _trips(self) -> dict[str, Any] | None:
+        by_name = {one["name"]: one for one in self._snapshots}
+        if {"fault_began", "fault_ends"} - by_name.keys():
+            return None
+        began, ends = by_name["fault_began"], by_name["fault_ends"]
+        return {
+            "since_s": began["at_s"],
+            "until_s": ends["at_s"],
+            "cross_region": sum(
+                trips - began["links"].get(name, 0)
+                for name, trips in ends["links"].items()
+            ),
+        }
+
+
+def begin(configuration: Mapping[str, Any]) -> Session:
+    """Make the session of an experiment's configuration on the lab that runs.
+
+    Without a profile in the configuration it is the lab's own. Raises SettingsError,
+    NoLabError.
+    """
+    lab = lab_state.load()
+    known = dict(configuration)
+    if not known.get("profile"):
+        known["profile"] = lab.profile
+    settings = Settings.from_configuration(known)
+    session = Session(settings, lab)
+    session.files.write("settings.json", json.loads(json.dumps(known, default=str)))
+    return session

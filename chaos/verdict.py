@@ -1,0 +1,265 @@
+"""The verdict of a run, and the one object that says it.
+
+Pure: the same case gives the same verdict. Invalid comes before failed, since a run
+that proves nothing is no failure either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from chaos import checks, figures, sql_figures, validity
+from chaos.case import Case
+from chaos.checks import Check, Scene
+from chaos.cures import CURES
+from chaos.diseases import DISEASES
+from chaos.figures import Block
+from chaos.journeys import Journey
+
+SCHEMA = "seawall/1"
+Verdict = Literal["pass", "fail"]
+Groups = Mapping[str, Mapping[str, Block]]
+
+PASS, FAIL, USAGE, INVALID, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def judge(case: Case) -> dict[str, Any]:
+    """Judge one run by what its experiment declares for its profile.
+
+    Gives the profile's figures, checks and invariants, with `valid`,
+    `invalid_reasons` and `verdict`, which is None when the run is invalid.
+    """
+    invalid = validity.reasons(case)
+    settings = case.settings
+    base = {"profile": settings.profile, "seed": settings.seed}
+    if case.timeline is None:
+        return {**base, **_outcome(invalid, [], [])}
+    scene = case.scene()
+    groups = figures.groups(
+        case.journeys,
+        case.timeline,
+        region=settings.region,
+        max_stale_ms=scene.max_stale_ms,
+    )
+    recovery = figures.recovery_s(
+        [one for one in case.journeys if one.home == settings.region],
+        gone_s=case.timeline.gone_s,
+        end_s=case.timeline.end_s,
+        success_ratio=float(settings.slo["success_ratio"]),
+        p95_ms=float(settings.slo["p95_ms"]),
+        max_stale_ms=scene.max_stale_ms,
+    )
+    wanted = settings.checks.get(settings.profile, {})
+    if settings.profile == "sick":
+        found = [_suffers(case, groups), *checks.run(DISEASES, wanted, scene)]
+    else:
+        found = [*_slo(case, groups, recovery)]
+        found += checks.run(CURES, wanted, scene)
+    return {
+        **base,
+        **_numbers(case, scene, groups, recovery),
+        "checks": [check.to_json() for check in found],
+        "invariants": list(case.invariants),
+        **_outcome(invalid, found, case.invariants),
+    }
+
+
+def _outcome(
+    invalid: Sequence[str],
+    found: Iterable[Check],
+    invariants: Iterable[Mapping[str, Any]],
+) -> dict[str, Any]:
+    good = all(check.passed for check in found) and all(
+        one["passed"] for one in invariants if one.get("counts", True)
+    )
+    verdict: Verdict | None = None
+    if not invalid:
+        verdict = "pass" if good else "fail"
+    return {
+        "valid": not invalid,
+        "invalid_reasons": list(invalid),
+        "verdict": verdict,
+    }
+
+
+def _numbers(
+    case: Case, scene: Scene, groups: Groups, recovery: float | None
+) -> dict[str, Any]:
+    during, before = groups["all"]["during"], groups["all"]["before"]
+    sql = sql_figures.of(scene)
+    attempts = case.evidence.attempts_per_call(between=scene.during)
+    assert case.timeline is not None
+    return {
+        "success_ratio": during.success_ratio,
+        "degraded_ratio": during.degraded_ratio,
+        "p50_ms": during.p50_ms,
+        "p95_ms": during.p95_ms,
+        "p99_ms": during.p99_ms,
+        "goodput_rps": during.goodput_rps,
+        "offered_rps": during.offered_rps,
+        "sql_per_checkout": sql.per_checkout,
+        "sql_round_trips_per_checkout": sql.round_trips_per_checkout,
+        "cross_region_sql_per_checkout": sql.cross_region_per_checkout,
+        "cross_region_spans_per_checkout": sql.cross_region_spans_per_checkout,
+        "attempts_per_call": round(attempts.ratio, 4),
+        "peak_identical_loads": sql_figures.peak_identical_loads(scene),
+        "recovery_s": recovery,
+        "baseline": before.to_json(),
+        "before": before.to_json(),
+        "during": during.to_json(),
+        "after": groups["all"]["after"].to_json(),
+        "groups": {
+            group: {when: block.to_json() for when, block in blocks.items()}
+            for group, blocks in groups.items()
+            if group != "all"
+        },
+        "timeline": case.timeline.to_json(),
+        "proofs": dict(case.proofs),
+        "per_second": figures.per_second(
+            case.journeys, case.timeline, max_stale_ms=scene.max_stale_ms
+        ),
+        "load": {
+            key: case.summary.get(key)
+            for key in ("offered", "sent", "late", "dropped", "max_lag_ms")
+        },
+        "spans": len(case.evidence),
+    }
+
+
+def _suffers(case: Case, groups: Groups) -> Check:
+    """Sick shows its disease in the checkouts of the affected home region."""
+    blocks = groups["affected_checkouts"]
+    before, during = blocks["before"].success_ratio, blocks["during"].success_ratio
+    points = 100 * ((before or 0.0) - (during if during is not None else 1.0))
+    return checks.at_least(
+        "affected_checkouts_fail",
+        points,
+        float(case.settings.disease["points"]),
+        "points fewer checkouts of affected customers succeed than before",
+        _failed(case, region=case.settings.region),
+    )
+
+
+def _slo(case: Case, groups: Groups, recovery: float | None) -> list[Check]:
+    """Cured keeps the SLO in the fault, for those it hits and the others apart."""
+    slo = case.settings.slo
+    region = case.settings.region
+    found = []
+    for group, home in (("affected", region), ("others", "")):
+        block = groups[group]["during"]
+        found.append(
+            checks.at_least(
+                f"slo_success_{group}",
+                block.success_ratio or 0.0,
+                float(slo["success_ratio"]),
+                "of 1 succeed",
+                _failed(case, region=home, other_than=region if not home else ""),
+            )
+        )
+        found.append(
+            checks.at_most(
+                f"slo_p95_{group}",
+                block.p95_ms if block.p95_ms is not None else float("inf"),
+                float(slo["p95_ms"]),
+                "ms p95",
+                _slowest(case, affected=group == "affected"),
+            )
+        )
+    for group, bound in (
+        ("all", "max_degraded"),
+        ("affected", "max_degraded_affected"),
+    ):
+        found.append(
+            checks.at_most(
+                f"degraded_{group}",
+                groups[group]["during"].degraded_ratio or 0.0,
+                float(slo[bound]),
+                "of 1 get less than they asked for",
+            )
+        )
+    during = groups["all"]["during"]
+    found.append(
+        checks.at_least(
+            "goodput",
+            during.goodput_rps / during.offered_rps if during.offered_rps else 0.0,
+            float(slo["goodput_ratio"]),
+            "of what was offered",
+        )
+    )
+    found.append(
+        Check(
+            name="recovery",
+            passed=recovery is not None and recovery <= float(slo["recovery_s"]),
+            observed=recovery,
+            expected=f"back inside the SLO within {slo['recovery_s']:g} s",
+        )
+    )
+    return found
+
+
+def _during(case: Case) -> list[Journey]:
+    assert case.timeline is not None
+    window = case.timeline.during
+    return [
+        one
+        for one in case.journeys
+        if window.since_s <= one.intended_s < window.until_s
+    ]
+
+
+def _failed(case: Case, *, region: str = "", other_than: str = "") -> list[str]:
+    stale = float(case.settings.slo["max_stale_ms"])
+    return [
+        one.trace_id
+        for one in _during(case)
+        if not one.succeeded(stale)
+        and (not region or one.home == region)
+        and (not other_than or one.home != other_than)
+    ]
+
+
+def _slowest(case: Case, *, affected: bool) -> list[str]:
+    mine = [
+        one for one in _during(case) if (one.home == case.settings.region) is affected
+    ]
+    return [one.trace_id for one in sorted(mine, key=lambda one: -one.latency_ms)][:5]
+
+
+def document(
+    command: str, scenario: str, judged: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Put judged runs of one scenario together, in the shape of every `--json`.
+
+    Runs of one seed stand side by side by profile. All must be valid for the whole to
+    be, and all must pass for it to pass.
+    """
+    results: dict[int, dict[str, Any]] = {}
+    invalid: list[str] = []
+    for one in judged:
+        seed = int(one["seed"])
+        result = results.setdefault(
+            seed, {"scenario": scenario, "seed": seed, "profiles": {}}
+        )
+        result["profiles"][one["profile"]] = dict(one)
+        invalid += [f"{one['profile']}: {why}" for why in one["invalid_reasons"]]
+    if not judged:
+        invalid.append("nothing was run")
+    verdict: Verdict | None = None
+    if not invalid:
+        verdict = "pass" if all(one["verdict"] == "pass" for one in judged) else "fail"
+    return {
+        "schema": SCHEMA,
+        "command": command,
+        "valid": not invalid,
+        "invalid_reasons": invalid,
+        "verdict": verdict,
+        "results": list(results.values()),
+    }
+
+
+def exit_code(told: Mapping[str, Any]) -> int:
+    """Give the exit code for a document or a judged run."""
+    if not told["valid"]:
+        return INVALID
+    return PASS if told["verdict"] == "pass" else FAIL
