@@ -53,12 +53,13 @@ def deadline_ns(span: Span) -> int | None:
 
 
 def shrinking(
-    evidence: Tree, trace_id: str | None = None, *, tolerance_ms: float = 5.0
+    evidence: Tree, trace_id: str | None = None, *, tolerance_ms: float = 25.0
 ) -> list[DeadlineViolation]:
     """Return the hops of one trace, or of all, whose deadline did not shrink.
 
     Compared are the deadlines that the servers saw, as moments: a callee's may not
-    lie after that of the server which called it.
+    lie after that of the server which called it. gRPC rounds a timeout of 1 to 10 s
+    up to the next 10 ms, hence the tolerance.
     """
     found = []
     for span in _servers(evidence, trace_id):

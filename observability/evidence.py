@@ -275,7 +275,7 @@ class Evidence:
         return sorted(found, key=lambda pair: pair[1].time_ns)
 
     def shrinking_deadlines(
-        self, trace_id: str | None = None, *, tolerance_ms: float = 5.0
+        self, trace_id: str | None = None, *, tolerance_ms: float = 25.0
     ) -> list[DeadlineViolation]:
         """Return hops given more time than their caller had left."""
         return deadlines.shrinking(self, trace_id, tolerance_ms=tolerance_ms)

@@ -184,7 +184,7 @@ async def test_the_server_notes_the_time_it_was_given(channel, spans):
     await channel.unary_unary(UNARY)(b"", timeout=3)
     found = await spans()
 
-    assert 2000 < found["SERVER"].attributes[names.DEADLINE_REMAINING_MS] <= 3000
+    assert 2000 < found["SERVER"].attributes[names.DEADLINE_REMAINING_MS] <= 3100
 
 
 async def test_a_call_its_caller_gives_up_ends_its_spans(channel, spans):
