@@ -67,7 +67,7 @@ class CircuitBreaker:
         self._openings = 1 if self._seen == _OPEN else 0
         self._open_until = clock() + config.open_s if self._openings else 0.0
         self._trials = 0
-        self._half_open_since = clock()
+        self._last_trial = clock()
         self._reported: set[str] = set()
         self._pending: list[object] = []
 
@@ -194,8 +194,10 @@ class CircuitBreaker:
         config = self.config
         now = self._clock()
         if self._seen == _HALF_OPEN and config.half_open_max_wait_s is not None:
-            gave_up = self._half_open_since + config.half_open_max_wait_s
-            if now >= gave_up:
+            # resilience4j counts from the change of state; counted from the last
+            # trial, sparse traffic whose trials all told does not reopen it.
+            gave_up = self._last_trial + config.half_open_max_wait_s
+            if now >= gave_up and self._trials > self._window.calls:
                 self._enter(_OPEN, "half_open_max_wait", at=gave_up)
         if self._seen == _OPEN:
             if now < self._open_until:
@@ -203,6 +205,7 @@ class CircuitBreaker:
             self._enter(_HALF_OPEN, "open_interval_over")
         if self._trials < config.half_open_permits:
             self._trials += 1
+            self._last_trial = now
             return None
         return config.open_s
 
@@ -266,7 +269,7 @@ class CircuitBreaker:
         self._reported.clear()
         if state == _HALF_OPEN:
             self._trials = 0
-            self._half_open_since = at
+            self._last_trial = at
         else:
             self._openings = 0
 

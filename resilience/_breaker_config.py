@@ -14,7 +14,8 @@ class BreakerConfig:
     An open breaker admits nothing for *open_s* seconds, times *open_factor*
     for each time it opened again without closing, at most *open_max_s*.
     Half-open it admits exactly *half_open_permits* calls, and opens again when
-    they have not told within *half_open_max_wait_s* (None waits for ever).
+    one of them has not told *half_open_max_wait_s* seconds after the last one was
+    admitted (None waits for ever).
 
     Raises ValueError on values that contradict each other.
     """

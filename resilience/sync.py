@@ -72,7 +72,9 @@ def _enter(slot: Slot, attempt: Attempt) -> None:
     attempt.bulkhead = bulkhead
 
 
-def _settle(slot: Slot, attempt: Attempt, call: Any) -> Failure | None:
+def _settle(
+    slot: Slot, attempt: Attempt, call: Any, *, watched: bool = False
+) -> Failure | None:
     """Tell how *call*, which has ended, ended; return its failure if it is one."""
     now = slot.chain.clock()
     code = call.code().name
@@ -87,7 +89,9 @@ def _settle(slot: Slot, attempt: Attempt, call: Any) -> Failure | None:
         return None
     trailers = tuple(call.trailing_metadata() or ())
     found = {name: value for name, value in trailers if name in {ORIGIN, REFUSAL}}
-    headers_seen = bool(call.initial_metadata())
+    # A watched call is asked on grpc's own thread, where asking for headers that
+    # have not come yet would wait for ever.
+    headers_seen = not watched and bool(call.initial_metadata())
     cancelled_by: CancelledBy | None = None
     if code == "CANCELLED":
         cancelled_by = "caller" if call.cancelled() else "peer"
@@ -126,7 +130,7 @@ def _watch(slot: Slot, attempt: Attempt, call: Any) -> None:
             now = slot.chain.clock()
             attempt.settle("CANCELLED", now, cancelled_by="caller")
             return
-        failure = _settle(slot, attempt, alive)
+        failure = _settle(slot, attempt, alive, watched=True)
         if failure is not None:
             slot.failed(failure, None, attempt=1, ends_at=None)
 

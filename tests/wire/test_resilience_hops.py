@@ -279,7 +279,7 @@ async def test_without_propagation_the_leaf_has_no_deadline():
 
 
 async def test_a_dead_leaf_opens_only_the_breaker_above_it():
-    """A failure that was passed on names its origin and leaves the upper breaker shut."""
+    """A failure passed on names its origin and leaves the upper breaker closed."""
     breaker = BreakerConfig(min_calls=4, window_size=4, open_s=30)
     async with AsyncExitStack() as stack:
         address = await _leaf(stack, Script(["UNAVAILABLE"]))

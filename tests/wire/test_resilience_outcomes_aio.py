@@ -147,7 +147,7 @@ async def test_read_api_is_watched_as_well(bench, kind):
     assert "OK" == (await bench.outcome()).code
 
 
-@pytest.mark.parametrize("kind", ("stream_unary", "stream_stream"))
+@pytest.mark.parametrize("kind", ["stream_unary", "stream_stream"])
 async def test_write_api_passes_through(bench, kind):
     """A caller may write() and done_writing(); the interceptor waits for nothing."""
     call = getattr(bench.channel, kind)(f"/m.Matrix/{kind}")()

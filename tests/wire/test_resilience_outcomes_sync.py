@@ -126,7 +126,7 @@ def test_ok_is_told_once(bench, kind):
 
 
 @pytest.mark.parametrize("kind", SINGLE)
-@pytest.mark.parametrize("word", ("ok", "UNAVAILABLE"))
+@pytest.mark.parametrize("word", ["ok", "UNAVAILABLE"])
 def test_with_call_and_future_are_watched_as_well(bench, kind, word):
     """with_call and future tell one outcome each, as the plain call does."""
     stub = bench.stub(kind)
