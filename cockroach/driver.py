@@ -67,10 +67,11 @@ class Cursor(psycopg.AsyncCursor[Any]):
         began = _perf()
         try:
             return await super().executemany(query, rows, returning=returning)
-        except StatementAbandonedError:
-            spans.left(span)
-            raise
         except BaseException as error:
+            if self._conn.abandoned:  # type: ignore[attr-defined]
+                # Leaving a pipeline fails once more; why it was left is what counts.
+                spans.left(span)
+                raise StatementAbandonedError from None
             spans.failed(span, error)
             raise
         finally:
@@ -80,6 +81,7 @@ class Cursor(psycopg.AsyncCursor[Any]):
 
 class _Leavable(psycopg.AsyncConnection[Any]):
     note: spans.Note | None = None
+    abandoned = False
 
     async def wait(
         self,
@@ -95,11 +97,18 @@ class _Leavable(psycopg.AsyncConnection[Any]):
         except asyncio.CancelledError:
             if self.pgconn.transaction_status == _ACTIVE:
                 # An ordinary exception, or SQLAlchemy would drop the connection.
+                self.abandoned = True
                 raise StatementAbandonedError from None
             raise
 
     async def drain(self) -> None:
-        """Read what is left of an abandoned statement's answer, and ignore it."""
+        """Read what is left of an abandoned statement's answer, and ignore it.
+
+        Raises StatementAbandonedError after a pipeline, which cannot be untangled.
+        """
+        self.abandoned = False
+        if self.pgconn.pipeline_status:
+            raise StatementAbandonedError
         loop = asyncio.get_running_loop()
         pgconn = self.pgconn
         while pgconn.flush():  # noqa: ASYNC110 - nothing here would set an event

@@ -10,6 +10,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 from sqlalchemy import bindparam, select, text, update
 
 from cockroach import ids
@@ -23,6 +27,7 @@ from cockroach.errors import (
 )
 from cockroach.schema.tables import customers, stock
 from links.process import LinksProcess
+from observability import names
 from resilience import CallRefused, RetryScheduled, deadline_scope
 from resilience.testing import RecordingListener
 
@@ -42,6 +47,7 @@ CUSTOMER = select(customers).where(
 )
 ME = {"region": "eu", "id": ids.customer_id("eu", 3).uuid}
 P2 = (stock.c.crdb_region == "eu", stock.c.product_id == "P0002")
+CLIENT = SpanKind.CLIENT
 LINKS = ("sql-eu-to-eu-a", "sql-eu-to-eu-b")
 
 Make = Callable[..., Database]
@@ -200,6 +206,23 @@ async def test_leaving_a_statement_keeps_its_connection(database) -> None:
     assert sum(p.discarded for p in one.pool_stats()) == 0
 
 
+async def test_leaving_a_batch_is_leaving_too(database) -> None:
+    """A pipelined batch that is cancelled says so, and its connection is replaced."""
+    one = database(pool_size=1, breaker=False)
+    slow = text(
+        "UPDATE stock SET available = available "
+        "WHERE crdb_region = 'eu' AND product_id = :p AND pg_sleep(0.2) IS NOT NULL"
+    )
+    left = asyncio.create_task(one.execute("eu", slow, [{"p": "P0003"}] * 3))
+    await asyncio.sleep(0.1)
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    await until(lambda: idle(one))
+    for _ in range(2):
+        await one.fetch("eu", CUSTOMER, ME)
+
+
 async def test_a_timeout_around_a_statement_is_a_timeout(database) -> None:
     """asyncio.timeout sees its own cancellation, not an error of ours."""
     one = database(breaker=False)
@@ -247,8 +270,17 @@ async def test_a_statement_that_outstays_its_leaver_is_dropped(database) -> None
     await one.fetch("eu", CUSTOMER, ME)
 
 
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr("cockroach.database.trace.get_tracer", provider.get_tracer)
+    return exporter
+
+
 async def test_latency_opens_the_breaker_and_its_end_closes_it(
-    database, listener, wan_process: LinksProcess
+    database, listener, spans, wan_process: LinksProcess
 ) -> None:
     """Slow calls open it, none is sent while it is open, probes alone close it."""
     one = database()
@@ -259,6 +291,7 @@ async def test_latency_opens_the_breaker_and_its_end_closes_it(
         while one.breaker_state("eu") == "closed":
             await one.fetch("eu", CUSTOMER, ME)
         assert one.suspect("eu")
+        spans.clear()
         began = time.monotonic()
         with pytest.raises(DatabaseUnavailableError) as told:
             await one.fetch("eu", CUSTOMER, ME)
@@ -270,6 +303,10 @@ async def test_latency_opens_the_breaker_and_its_end_closes_it(
         for link in LINKS:
             wan_process.control.toxic_remove(link, "latency_downstream")
     await until(lambda: one.breaker_state("eu") == "closed")
+    rounds = listener.transitions().count(("open", "half_open"))
+    sent = [span for span in spans.get_finished_spans() if span.kind == CLIENT]
+    assert len(sent) == 2 * rounds
+    assert all((span.attributes or {})[names.DB_PROBE] for span in sent)
     await one.fetch("eu", CUSTOMER, ME)
 
     assert listener.transitions()[0] == ("closed", "open")

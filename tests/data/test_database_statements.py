@@ -11,12 +11,14 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry
 from sqlalchemy import bindparam, insert, select, text, update
 
 from cockroach import ids
 from cockroach.database import Database, DataPolicy
 from cockroach.embedded import EmbeddedCluster
 from cockroach.errors import ConstraintError, PoolExhaustedError, StatementError
+from cockroach.metrics import METRIC_CONNECTIONS, METRIC_EXHAUSTED, PoolCollector
 from cockroach.schema.tables import customers, products, stock
 from links.process import LinksProcess
 from observability import names
@@ -261,6 +263,20 @@ async def test_a_new_policy_takes_effect_with_the_next_statement(
         while not all(pool.empty for pool in one._fleet._retired):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await one.close()
+
+
+async def test_pool_figures_are_scraped(database) -> None:
+    """Prometheus sees connections by gateway and state, and the limits."""
+    one = database()
+    await one.start()
+    registry = CollectorRegistry()
+    registry.register(PoolCollector(one))
+    labels = {"gateway": "eu-a", "gateway_region": "eu"}
+
+    assert (
+        registry.get_sample_value(METRIC_CONNECTIONS, labels | {"state": "idle"}) == 2
+    )
+    assert registry.get_sample_value(f"{METRIC_EXHAUSTED}_total", labels) == 0
 
 
 async def test_warm_pools_are_ready_before_the_first_statement(database) -> None:
