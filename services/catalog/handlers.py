@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from cockroach.errors import DatabaseError
 from cockroach.ids import PublicId
 from resilience import Cached, Coalescer, Listener
 from services.catalog.domain import (
@@ -14,6 +15,7 @@ from services.catalog.domain import (
     cut,
     known_category,
 )
+from services.catalog.listed import Listed
 from services.catalog.store import CatalogStore
 from services.runtime import caching
 from services.runtime.batching import BatchLoader
@@ -41,15 +43,14 @@ class CatalogHandlers:
             config, listener=listener
         )
         self._batch: BatchLoader[Product] = BatchLoader(store.products)
+        self._listed = Listed()
         self._loaded: set[str] = set()
 
     async def page(
         self, category: str, offset: int, size: int
     ) -> tuple[Sequence[Product], str, Staleness]:
         """Return one page of a list, the next token, and how old it is."""
-        cached = await self._lists.get(
-            _known(category), lambda: self._store.category(category)
-        )
+        cached = await self._lists.get(_known(category), lambda: self._load(category))
         self._loaded.add(category)
         caching.note(cached)
         page, token = cut(cached.value, offset, size)
@@ -111,7 +112,26 @@ class CatalogHandlers:
         )
 
     async def _batched(self, product_id: str) -> Cached[Product | None]:
-        return await self._products.get(product_id, lambda: self._batch.get(product_id))
+        policies = self._policies()
+        listed = self._listed.get(product_id, ttl_s=policies.cache_ttl_s)
+        if listed is not None:
+            return listed
+        try:
+            return await self._products.get(
+                product_id, lambda: self._batch.get(product_id)
+            )
+        except DatabaseError:
+            old = self._listed.get(
+                product_id, ttl_s=policies.cache_ttl_s, stale_s=policies.stale_s
+            )
+            if old is None:
+                raise
+            return old
+
+    async def _load(self, category: str) -> tuple[Product, ...]:
+        products = await self._store.category(category)
+        self._listed.put(products)
+        return products
 
 
 def _known(category: str) -> str:

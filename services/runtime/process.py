@@ -106,9 +106,10 @@ class Process:
         await self.runtime.peers.close()
         if self.runtime.database is not None:
             await self.runtime.database.close()
+        last: list[Awaitable[object]] = [asyncio.to_thread(self._telemetry.shutdown)]
         if self._metrics_server is not None:
-            await asyncio.to_thread(self._metrics_server.close)
-        await asyncio.to_thread(self._telemetry.shutdown)
+            last.append(asyncio.to_thread(self._metrics_server.close))
+        await asyncio.gather(*last)
 
     @property
     def metrics_address(self) -> str:
