@@ -85,7 +85,9 @@ class Site:
 
 def make_database(site: Site, wan: Wan) -> None:
     """Make roles, database, extensions and the ways to the other regions."""
-    with site.connect("postgres") as session:
+    with site.connect("template1") as session:
+        # The one that initdb made is empty, and making another takes long.
+        session.execute(f"alter database postgres rename to {DBNAME}")
         for role, password, extra in (
             (APP, site.secrets.app, "nosuperuser"),
             (REPLICATION, site.secrets.replication, "replication"),
@@ -101,7 +103,6 @@ def make_database(site: Site, wan: Wan) -> None:
             f"lock_timeout = '{LOCK_TIMEOUT_S}s'",
         ):
             session.execute(sql.SQL(f"alter role {APP} set {setting}"))
-        session.execute(f"create database {DBNAME} strategy file_copy")
     with site.connect() as session:
         session.execute("create extension postgres_fdw")
         session.execute("create extension pg_stat_statements")

@@ -222,13 +222,8 @@ class EmbeddedCluster:
             self._build()
         else:
             self._each(lambda site: build.rewire(site, self._running()[0]))
-        build.wait_for_standbys(self._sites[PRIMARY])
-        if found is None:
-            self._servers[PRIMARY].configure(standbys=build.STANDBYS)
-            build.wait_for_setting(self._sites[PRIMARY])
         say("measuring the distances")
-        wan, _ = self._running()
-        self._proof = proof.prove(self._sites, wan, rtt_scale=self._rtt_scale)
+        self._proof = self._prove(first_start=found is None)
         if found is None:
             state.write_mark(mark)
 
@@ -317,6 +312,20 @@ class EmbeddedCluster:
         # A slot waits for every running transaction, so the primary is filled after.
         self._each(fill)
         build.seed(primary, data)
+
+    def _prove(self, *, first_start: bool) -> dict[str, float]:
+        wan, _ = self._running()
+        primary = self._sites[PRIMARY]
+        # The streams need a second to come up over the WAN: measure meanwhile.
+        with ThreadPoolExecutor(1) as pool:
+            measured = pool.submit(proof.measure, self._sites, wan)
+            build.wait_for_standbys(primary)
+            if first_start:
+                self._servers[PRIMARY].configure(standbys=build.STANDBYS)
+            build.wait_for_setting(primary)
+        return proof.prove(
+            self._sites, wan, rtt_scale=self._rtt_scale, measured=measured.result()
+        )
 
     def _each(self, work: Callable[[build.Site], None]) -> None:
         with ThreadPoolExecutor(len(self._sites)) as pool:

@@ -40,7 +40,7 @@ def region_database(cluster: EmbeddedCluster) -> Iterator[Connection]:
 @pytest.fixture
 def plain_database(cluster: EmbeddedCluster) -> Iterator[Connection]:
     """Work on an empty database of its own."""
-    admin = conninfo.make_conninfo(cluster.admin_dsn("asia"), dbname="postgres")
+    admin = conninfo.make_conninfo(cluster.admin_dsn("asia"), dbname="template1")
     with psycopg.connect(admin, autocommit=True) as session:
         session.execute("create database plain")
     yield from _connect(conninfo.make_conninfo(admin, dbname="plain"))
