@@ -1,0 +1,1 @@
+"""Faults with a verdict: experiments that prove themselves, judged from traces."""

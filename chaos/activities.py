@@ -62,7 +62,7 @@ def _run() -> Session:
 
 
 def lab_is_ready() -> bool:
-    """Whether every service serves and no toxic is on. Raises why not."""
+    """Whether every service serves. Raises why not."""
     if "run" not in _current:
         preflight.check(lab_state.load())
     return True

@@ -79,6 +79,8 @@ class Session:
         self._lost_before = harvest.account(self.lab)
         self._stock = self._books.stock()
         self._fault.prepare()
+        if self._fault.foreign:
+            raise HaltedError(f"a toxic that is not ours: {self._fault.foreign[0]}")
         self._watch(0.0, "exercise", "filling pools and caches")
 
     def until_baseline(self) -> None:
