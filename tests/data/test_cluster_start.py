@@ -162,10 +162,18 @@ def closed_install(root: Path) -> Path:
     closed = root / "closed"
     closed.mkdir(mode=0o700)
     packages = closed / "site-packages"
-    shutil.copytree(install, packages / install.parent.name / install.name)
+    target = packages / install.parent.name / install.name
+    shutil.copytree(install, target, symlinks=True, copy_function=_link_or_copy)
     for libraries in install.parent.parent.glob("*postgres*.libs"):
         shutil.copytree(libraries, packages / libraries.name)
-    return packages / install.parent.name / install.name / "bin"
+    return target / "bin"
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 @AS_ROOT
