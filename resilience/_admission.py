@@ -57,24 +57,24 @@ class Admission:
             CURRENT.set(deadline)
         else:
             CURRENT.set(None)
-        DOWNSTREAM.set(Downstream())
+        request = Downstream()
+        DOWNSTREAM.set(request)
+        if method in policy.exempt:
+            # Not counted either: a health watcher lasts as long as its watcher.
+            return None
         limit = policy.max_concurrent
         with self._lock:
-            if (
-                limit is not None
-                and self.in_flight >= limit
-                and method not in policy.exempt
-            ):
-                full = True
-            else:
-                full = False
+            full = limit is not None and self.in_flight >= limit
+            if not full:
                 self.in_flight += 1
+                request.counted = True
         return self._full(method, limit) if full else None
 
-    def leave(self) -> None:
-        """Count a call out."""
-        with self._lock:
-            self.in_flight -= 1
+    def leave(self, request: Downstream) -> None:
+        """Count a call out, if it was counted in."""
+        if request.counted:
+            with self._lock:
+                self.in_flight -= 1
 
     def _policy(self) -> ServerPolicy:
         if self._fixed is not None:

@@ -20,9 +20,10 @@ class _Failure(NamedTuple):
 class Downstream:
     """The failures of one request's calls, the latest of each status."""
 
-    __slots__ = ("failures",)
+    __slots__ = ("counted", "failures")
 
     def __init__(self) -> None:
+        self.counted = False
         self.failures: dict[str, _Failure] | None = None
 
     def note(

@@ -94,7 +94,8 @@ class ServerPolicy:
 
     *propagate_deadline* makes the caller's deadline the current one for the
     handler's own calls. More than *max_concurrent* calls at once are refused
-    with RESOURCE_EXHAUSTED; *exempt* methods (health checks, say) never are.
+    with RESOURCE_EXHAUSTED; *exempt* methods (health checks, say) never are, and
+    are not counted.
     """
 
     propagate_deadline: bool = True
@@ -127,7 +128,7 @@ def standard(target: str) -> ClientPolicy:
     return ClientPolicy(
         target=target,
         timeout_s=5.0,
-        reserve_s=0.005,
+        reserve_s=0.02,
         retry=RetryConfig(),
         retry_budget=BudgetConfig(),
         breaker=BreakerConfig(slow_rate=0.5, slow_after_s=1.0, half_open_max_wait_s=10),

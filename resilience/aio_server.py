@@ -1,5 +1,6 @@
 """The server chain as one grpc.aio interceptor."""
 
+import contextlib
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -118,7 +119,7 @@ class ServerChain(aio.ServerInterceptor):
                     mine.finish()
                 return response
             finally:
-                admission.leave()
+                admission.leave(downstream)
 
         return served
 
@@ -133,12 +134,13 @@ class ServerChain(aio.ServerInterceptor):
             assert downstream is not None
             mine = _Context(context, downstream)
             try:
-                async for response in behaviour(request, mine):
-                    yield response
+                async with contextlib.aclosing(behaviour(request, mine)) as responses:
+                    async for response in responses:
+                        yield response
                 if downstream.failures is not None:
                     mine.finish()
             finally:
-                admission.leave()
+                admission.leave(downstream)
 
         return served
 

@@ -31,11 +31,11 @@ def rebuild(handler: Any, around: Callable[[Any], Any]) -> Any:
 class BlockingContext:
     """A sync servicer's context, which adds the failure's origin to the trailers."""
 
-    __slots__ = ("_context", "_downstream")
+    __slots__ = ("_context", "downstream")
 
     def __init__(self, context: Any, downstream: Downstream) -> None:
         self._context = context
-        self._downstream = downstream
+        self.downstream = downstream
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
@@ -53,7 +53,7 @@ class BlockingContext:
     def abort_with_status(self, status: Any) -> None:
         """End the call; see ServicerContext.abort_with_status."""
         # The status brings trailers that would replace ours: set both, then abort.
-        extra = self._downstream.trailers(status.code.name)
+        extra = self.downstream.trailers(status.code.name)
         if not extra:
             self._context.abort_with_status(status)
             return
@@ -67,7 +67,7 @@ class BlockingContext:
             self._mark(code)
 
     def _mark(self, code: grpc.StatusCode) -> None:
-        extra = self._downstream.trailers(code.name)
+        extra = self.downstream.trailers(code.name)
         if extra:
             read = getattr(self._context, "trailing_metadata", tuple)
             given = tuple(read() or ())
@@ -95,11 +95,11 @@ def wrap_blocking(
         own, mine = enter(context)
         try:
             response = own.run(behaviour, request, mine)
-            if mine._downstream.failures is not None:  # noqa: SLF001  # our own class
+            if mine.downstream.failures is not None:
                 mine.finish()
             return response
         finally:
-            admission.leave()
+            admission.leave(mine.downstream)
 
     def served_stream(request: Any, context: Any) -> Iterator[Any]:
         own, mine = enter(context)
@@ -112,10 +112,10 @@ def wrap_blocking(
                 except StopIteration:
                     break
                 yield response
-            if mine._downstream.failures is not None:  # noqa: SLF001  # our own class
+            if mine.downstream.failures is not None:
                 mine.finish()
         finally:
-            admission.leave()
+            admission.leave(mine.downstream)
 
     return served_stream if streams else served
 
