@@ -6,6 +6,7 @@ signal of the terminal keep it from its one task.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ def watch(url: str, prefix: str) -> int:
     """Wait for the pipe's end, then remove; 0 when nothing of ours is left."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    while sys.stdin.buffer.read(4096):
+    while os.read(0, 4096):
         pass
     return 0 if remove(url, prefix) else 1
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 def _die_with_parent() -> None:
     def watch() -> None:
-        while sys.stdin.buffer.read(4096):
+        while os.read(0, 4096):
             pass
         # The guard takes the fault off, the generator hangs on a leash of ours.
         os._exit(3)

@@ -24,7 +24,7 @@ def _die_with_parent() -> None:
     """Leave at once when the one who started us is gone: its pipe ends."""
 
     def watch() -> None:
-        while sys.stdin.buffer.read(4096):
+        while os.read(0, 4096):
             pass
         os._exit(0)
 
