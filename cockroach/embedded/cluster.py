@@ -16,7 +16,7 @@ from cockroach import migrations
 from cockroach.embedded import build, proof, watcher
 from cockroach.embedded.account import Account, Footing, choose
 from cockroach.embedded.binaries import find
-from cockroach.embedded.errors import EmbeddedError, PortTakenError
+from cockroach.embedded.errors import DiskFullError, EmbeddedError, PortTakenError
 from cockroach.embedded.server import Server, explain_os_error
 from cockroach.embedded.settings import APP, DBNAME
 from cockroach.embedded.state import (
@@ -108,6 +108,10 @@ class EmbeddedCluster:
             self._start(say)
         except BaseException as error:
             self.stop()
+            if isinstance(error, DiskFullError) and self._state.unfinished:
+                # Half a data directory is of no use, and in the way of others.
+                for server in self._servers.values():
+                    server.destroy()
             if isinstance(error, OSError):
                 raise explain_os_error(error, self._state.root) from error
             raise

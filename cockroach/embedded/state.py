@@ -122,14 +122,14 @@ class State:
                 f"{self.root} to start from nothing"
             ) from error
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether the directory was never marked as finished."""
+        return not self._mark.exists()
+
     def write_mark(self, mark: Mark) -> None:
         """Say that the directory is finished."""
         self._write(self._mark, json.dumps(asdict(mark)))
-
-    def forget(self) -> None:
-        """Remove mark and secrets."""
-        self._mark.unlink(missing_ok=True)
-        self._secrets.unlink(missing_ok=True)
 
     def new_secrets(self) -> Secrets:
         """Make new passwords and keep them, readable by us alone."""

@@ -261,6 +261,7 @@ def test_a_disk_that_fills_while_starting_is_told(
         cluster = EmbeddedCluster(disk / "cluster", links=wan_process.control)
         with pytest.raises(DiskFullError, match="no space left"):
             cluster.start()
+        assert not list(disk.glob("cluster/servers/*"))
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
