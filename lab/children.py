@@ -19,7 +19,15 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 
-PRELOAD = ("lab.preload",)
+PRELOAD = (
+    # Loaded by the services only after the fork, each for itself, were they not here.
+    "concurrent.futures.thread",
+    "encodings.idna",
+    "grpc._channel",
+    "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
+    # Last: it freezes what is there.
+    "lab.preload",
+)
 
 
 class PreloadError(RuntimeError):
@@ -78,6 +86,9 @@ class Children:
         """Start the forkserver, so that it imports while other things go on."""
         from multiprocessing import forkserver  # noqa: PLC0415 - starts nothing itself
 
+        # Read by the C library at the start of a program: one heap for all threads
+        # of a process instead of one for each. Whoever set it knows better.
+        os.environ.setdefault("MALLOC_ARENA_MAX", "1")
         forkserver.ensure_running()
 
     def start(self, jobs: Sequence[tuple[str, str, Mapping[str, str]]]) -> None:
@@ -92,8 +103,14 @@ class Children:
             process = self._context.Process(
                 target=_run, args=(service, dict(environ), theirs), name=instance
             )
-            with _main_module_hidden():
-                process.start()
+            try:
+                with _main_module_hidden():
+                    process.start()
+            except (EOFError, ConnectionError) as error:
+                raise PreloadError(
+                    "the process that forks the services ended; what it printed "
+                    "above says why"
+                ) from error
             theirs.close()
             self.running.append(Child(instance, process))
             proofs[mine] = instance

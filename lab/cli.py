@@ -56,7 +56,8 @@ def main() -> NoReturn:
         sys.exit(Exit.USAGE)
     except (KeyboardInterrupt, click.Abort) as error:
         sys.stderr.write("interrupted; everything of the lab is stopped\n")
-        terminated = isinstance(error, TerminatedError)
+        # click turns what stops us into its own error, and keeps the cause.
+        terminated = isinstance(error.__cause__ or error, TerminatedError)
         sys.exit(128 + signal.SIGTERM if terminated else Exit.INTERRUPTED)
     except BrokenPipeError:
         # The reader left (`| head`); nothing of ours is wrong.

@@ -17,6 +17,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from chaos.lab_state import NoLabError as NoLabFileError
+from chaos.runner import ExperimentError
 from cockroach.embedded import EmbeddedError
 from lab.children import ChildDiedError, PreloadError
 from lab.health import NotReadyError
@@ -25,11 +27,16 @@ from lab.state import LabRunningError, NoLabError
 from links.errors import LinkError
 from observability.collector import CollectorStartError
 
+# Piped output is for programs and pagers: no folding at 80 columns.
+PIPED_WIDTH = 160
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 # What a user can do something about: a sentence and exit code 2, no traceback.
 EXPECTED = (
     EmbeddedError,
+    ExperimentError,
+    NoLabFileError,
     LinkError,
     CollectorStartError,
     LabRunningError,
@@ -54,7 +61,10 @@ def json_option(command: F) -> F:
 
 def console_for(json_path: str | None) -> Console:
     """Print to standard output, or standard error when JSON takes its place."""
-    return Console(stderr=json_path == "-", highlight=False)
+    console = Console(stderr=json_path == "-", highlight=False)
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    return console
 
 
 @contextmanager

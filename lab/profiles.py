@@ -118,7 +118,7 @@ CURES: tuple[Cure, ...] = (
         name="bounded-pools",
         summary="pools sized to the database, warm, with a short bounded wait",
         settings=(
-            _setting("pool_size", 1, 3, "case study: normal connection counts"),
+            _setting("pool_size", 1, 2, "case study: normal connection counts"),
             _setting("pool_overflow", 1, 0, "case study: normal connection counts"),
             _setting("pool_timeout_s", 30.0, 0.25, "SQLAlchemy: 30 s"),
             _setting("pools_warm", False, True, "SQLAlchemy: connects on first use"),  # noqa: FBT003

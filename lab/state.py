@@ -22,10 +22,11 @@ ENV = "SEAWALL_LAB"
 class LabRunningError(RuntimeError):
     """Another lab uses this folder."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, more: str = "") -> None:
         pid = (read(state) or {}).get("pid", "unknown")
+        also = f"; {more}" if more else ""
         super().__init__(
-            f"a lab is running already (process {pid}, folder {state}). "
+            f"a lab is running already (process {pid}, folder {state}{also}). "
             "`seawall status` shows it, `seawall down` stops it."
         )
 

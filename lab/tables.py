@@ -80,6 +80,18 @@ def checks(console: Console, profile: str, rows: Sequence[Mapping[str, Any]]) ->
     console.print(table)
 
 
+def invariants(
+    console: Console, profile: str, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Print what the data says after the run: one line, or what is wrong."""
+    wrong = [row for row in rows if not row["passed"]]
+    console.print(
+        f"{profile}: {len(rows) - len(wrong)} of {len(rows)} data invariants hold"
+    )
+    for row in wrong:
+        console.print(f"  [red]no[/] {row['name']}: {row['observed']}")
+
+
 def verdict(console: Console, document: Mapping[str, Any]) -> None:
     """Print the last line: valid or not, passed or not."""
     if not document["valid"]:

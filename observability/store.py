@@ -108,10 +108,12 @@ class TraceStore:
         attributes: Mapping[str, Any] | None = None,
         since_ns: int = 0,
         until_ns: int = _FAR,
+        min_spans: int = 1,
         limit: int = 20,
     ) -> list[TraceSummary]:
         """Return traces with a span that fits all conditions, the newest first.
 
+        Traces of fewer than `min_spans` spans are left out.
         `status` is OK, ERROR or UNSET; attribute values are compared as text.
         Raises ValueError for another status.
         """
@@ -127,15 +129,22 @@ class TraceStore:
             where.append("s.status = ?")
             values.append(STATUSES.index(status))
         wanted = {key: str(value) for key, value in (attributes or {}).items()}
-        found: dict[str, None] = {}
+        found: dict[str, TraceSummary] = {}
+        small: set[str] = set()
         for span in self._iterate(
             where, values, service=service, name=operation, newest_first=True
         ):
+            if span.trace_id in found or span.trace_id in small:
+                continue
             if all(str(span.attributes.get(k)) == v for k, v in wanted.items()):
-                found[span.trace_id] = None
+                summary = summarise(self.trace(span.trace_id))
+                if summary.spans < min_spans:
+                    small.add(span.trace_id)
+                    continue
+                found[span.trace_id] = summary
                 if len(found) >= limit:
                     break
-        return [summarise(self.trace(trace_id)) for trace_id in found]
+        return list(found.values())
 
     def counts(self) -> StoreCounts:
         """Return the collector's account."""

@@ -34,6 +34,13 @@ def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
 @click.option("--max-ms", type=float, help="At most this long.")
 @click.option("--status", type=click.Choice(["OK", "ERROR", "UNSET"]))
 @click.option("--attribute", multiple=True, metavar="KEY=VALUE")
+@click.option(
+    "--min-spans",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Traces of one span are mostly looks for work that found none.",
+)
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 @click.option(
     "--store",
@@ -50,6 +57,7 @@ def traces(
     max_ms: float | None,
     status: str | None,
     attribute: tuple[str, ...],
+    min_spans: int,
     limit: int,
     store: Path | None,
     json_path: str | None,
@@ -62,11 +70,13 @@ def traces(
         return _draw(source, trace_id, json_path)
     found = source.find(
         service=service,
-        operation=operation,
+        # As grpcurl and as the wire write it; span names have no slash in front.
+        operation=operation and operation.lstrip("/"),
         min_ms=min_ms,
         max_ms=max_ms,
         status=status,
         attributes=_pairs(attribute),
+        min_spans=min_spans,
         limit=limit,
     )
     table = Table("trace", "started", "root", "service", "ms", "spans", "status")
