@@ -120,7 +120,12 @@ class Lane:
         if hangup:
             self.connection.hang_up()
         elif sink is not None and not sink.is_closing():
-            sink.write_eof()
+            try:
+                sink.write_eof()
+            except OSError:
+                # The far end was reset and its own callback has not told us yet.
+                self.connection.hang_up()
+                return
             self.connection.half_closed(self)
 
     def stop(self) -> None:
