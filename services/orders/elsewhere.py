@@ -65,7 +65,7 @@ class Elsewhere:
 
     def _others(
         self, home: str
-    ) -> Iterator[tuple[str, orders_pb2_grpc.OrdersAsyncStub]]:
+    ) -> "Iterator[tuple[str, orders_pb2_grpc.OrdersAsyncStub]]":
         known = self._peers.regions("orders")
         near = [region for region in nearest(home) if region in known]
         for region in near[:MAX_TRIES]:

@@ -64,7 +64,7 @@ class PriceList:
         return found
 
     @property
-    def _catalog(self) -> catalog_pb2_grpc.CatalogAsyncStub:
+    def _catalog(self) -> "catalog_pb2_grpc.CatalogAsyncStub":
         return self._peers.stub(catalog_pb2_grpc.CatalogStub, "catalog")
 
 

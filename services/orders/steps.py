@@ -128,11 +128,11 @@ class Steps:
         )
 
     @property
-    def _inventory(self) -> inventory_pb2_grpc.InventoryAsyncStub:
+    def _inventory(self) -> "inventory_pb2_grpc.InventoryAsyncStub":
         return self._peers.stub(inventory_pb2_grpc.InventoryStub, "inventory")
 
     @property
-    def _payments(self) -> payments_pb2_grpc.PaymentsAsyncStub:
+    def _payments(self) -> "payments_pb2_grpc.PaymentsAsyncStub":
         return self._peers.stub(payments_pb2_grpc.PaymentsStub, "payments")
 
 

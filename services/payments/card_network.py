@@ -51,5 +51,5 @@ class CardNetwork:
         """Give back or forbid. Raises grpc.RpcError when nobody answered."""
         await self._stub().RefundCard(pb.RefundCardRequest(reference=str(order)))
 
-    def _stub(self) -> acquirer_pb2_grpc.AcquirerAsyncStub:
+    def _stub(self) -> "acquirer_pb2_grpc.AcquirerAsyncStub":
         return self._peers.stub(acquirer_pb2_grpc.AcquirerStub, "acquirer")
