@@ -43,8 +43,10 @@ class ClientPolicy:
     *timeout_s* bounds a whole call with its retries, *stream_timeout_s* one
     whose responses are a stream; the call's own timeout and, with
     *propagate_deadline*, what is left of the request at hand less *reserve_s*
-    are minima beside it. *retry_budget* is one bucket for the
-    target; breakers are one per method; the bulkhead is one for the target.
+    are minima beside it. A callee's clock reads up to about 10 ms late, so a
+    reserve of 0.02 s keeps deadlines shrinking from hop to hop. *retry_budget*
+    is one bucket for the target; breakers are one per method; the bulkhead is
+    one for the target.
     *idempotent* names the methods that may be repeated (None: every one).
     Methods are named in full ("/shop.v1.Catalog/GetProduct") or by their last
     part, in *methods* and in *idempotent* alike.

@@ -27,6 +27,16 @@ def test_bucket_follows_grpc_core():
     assert pytest.approx(2.4) == bucket.tokens
 
 
+def test_bucket_tells_whether_it_is_spent():
+    """At half of its tokens it is spent, and its repr says so."""
+    bucket = TokenBucket(BudgetConfig(max_tokens=4))
+    assert (True, "<TokenBucket 4/4, allows retries>") == (bucket.allows, repr(bucket))
+    bucket.failed()
+    bucket.failed()
+
+    assert (False, "<TokenBucket 2/4, spent>") == (bucket.allows, repr(bucket))
+
+
 def test_reconfigured_bucket_stays_as_full_in_proportion():
     """3 of 4 tokens become 7.5 of 10, and go on from there."""
     bucket = TokenBucket(BudgetConfig(max_tokens=4, token_ratio=1.0))

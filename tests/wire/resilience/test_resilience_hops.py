@@ -142,7 +142,7 @@ async def test_an_attempt_that_times_out_by_itself_is_made_again(hops):
     assert b"answer" == await stub(b"")
 
     assert 2 == len(seen)
-    assert max(seen) <= 0.2
+    assert max(seen) < 0.25
 
 
 async def test_deadlines_shrink_over_three_hops(hops):
@@ -167,7 +167,7 @@ async def test_deadlines_shrink_over_three_hops(hops):
     await root(b"", timeout=2)
 
     one, two, three = left
-    assert 2 >= one > two + 0.03
+    assert 2.05 > one > two + 0.03
     assert two > three + 0.03
 
 
