@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,6 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
     for command, default in ((play, None), (judge, "-"), (names, "-")):
         command.add_argument("--json", metavar="PATH", default=default)
     options = parser.parse_args(arguments)
+    # So that whoever stops us by SIGTERM finds the fault off, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return int(options.does(options))
     except (

@@ -137,7 +137,7 @@ def healthy_breakers_stay_closed(scene: Scene, bounds: Bounds) -> Check:
     opened = [
         change
         for change in changes(scene)
-        if change.new == OPEN
+        if (change.old, change.new) == (CLOSED, OPEN)
         and change.time_ns >= since
         and "@" in change.breaker
         and _target_region(change.breaker) != scene.region

@@ -156,7 +156,10 @@ def _result(
     journal = _read(folder / "journal.json")
     told = _read(folder / VERDICT)
     if told is None:
-        raise ExperimentError(_why_not_played(folder, journal))
+        if journal is not None or not (folder / PROGRESS).exists():
+            raise ExperimentError(_why_not_played(folder, journal))
+        told = {"invalid_reasons": ["the experiment's process died"], "verdict": None}
+        told |= {"valid": False, "profile": profile, "seed": seed or 0}
     reasons = [*told["invalid_reasons"]]
     if not reasons:
         reasons = journal_reasons(journal)
