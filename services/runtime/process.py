@@ -56,7 +56,7 @@ class Process:
         self._policies = PolicyFile(settings.policies)
         self._check_policies()
         self._metrics = Metrics()
-        self._telemetry = tracing.setup(
+        self.telemetry = tracing.setup(
             service=settings.service,
             region=settings.region,
             zone=settings.zone,
@@ -66,7 +66,7 @@ class Process:
             metrics=self._metrics,
             make_global=make_global,
         )
-        self._recorder = EventRecorder(self._telemetry.tracer, self._metrics)
+        self._recorder = EventRecorder(self.telemetry.tracer, self._metrics)
         self._server = Server(settings, self._server_interceptors())
         self._metrics_server: MetricsServer | None = None
         self.runtime = Runtime(
@@ -75,7 +75,7 @@ class Process:
             policies=self._policies,
             peers=self._peers(),
             database=self._database(),
-            tracer=self._telemetry.tracer,
+            tracer=self.telemetry.tracer,
             logger=logging.getLogger(f"services.{settings.service}"),
             recorder=self._recorder,
             metrics=self._metrics,
@@ -106,7 +106,7 @@ class Process:
         await self.runtime.peers.close()
         if self.runtime.database is not None:
             await self.runtime.database.close()
-        last: list[Awaitable[object]] = [asyncio.to_thread(self._telemetry.shutdown)]
+        last: list[Awaitable[object]] = [asyncio.to_thread(self.telemetry.shutdown)]
         if self._metrics_server is not None:
             last.append(asyncio.to_thread(self._metrics_server.close))
         await asyncio.gather(*last)
@@ -147,7 +147,7 @@ class Process:
     def _server_interceptors(self) -> list[grpc.aio.ServerInterceptor]:
         limit = self.settings.max_concurrent
         return [
-            *aio_server_interceptors(self._telemetry.provider, self._metrics),
+            *aio_server_interceptors(self.telemetry.provider, self._metrics),
             resilient_server(
                 Derived(self._policies, lambda now: server_policy(now, limit)),
                 listener=self._recorder,
@@ -156,11 +156,11 @@ class Process:
 
     def _client_interceptors(self, target: str) -> Sequence[grpc.aio.ClientInterceptor]:
         return [
-            *aio_client_interceptors(self._telemetry.provider),
+            *aio_client_interceptors(self.telemetry.provider),
             *resilient_calls(
                 Derived(self._policies, lambda now: client_policy(now, target)),
                 listener=self._recorder,
-                observer=AttemptSpans(self._telemetry.tracer),
+                observer=AttemptSpans(self.telemetry.tracer),
             ),
         ]
 

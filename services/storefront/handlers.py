@@ -74,6 +74,8 @@ class Journeys:
                 recommended = await shelf
             finally:
                 shelf.cancel()
+                # Nobody is left to hear of what went wrong there.
+                shelf.add_done_callback(lambda one: one.cancelled() or one.exception())
         else:
             listed = await self._catalog.ListProducts(listing)
             recommended = await self._recommend(request.customer_id)

@@ -12,10 +12,15 @@ import psycopg
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import (
+    InMemorySpanExporter,
+)
 
 from cockroach.embedded import EmbeddedCluster
 from cockroach.ids import customer_id
 from lab import profiles
+from observability import names
 from protos.shop.v1 import common_pb2, orders_pb2
 from protos.shop.v1 import storefront_pb2 as pb
 from protos.shop.v1 import storefront_pb2_grpc as pb_grpc
@@ -302,6 +307,31 @@ async def test_addresses_are_routed_by_block_country_and_default(shop: Shop):
             pb.BrowseRequest(), metadata=[("x-client-ip", address)]
         )
         assert expected == (shown.region, shown.routed_by)
+
+
+async def test_a_journey_tells_its_trace_who_came_from_where(shop: Shop):
+    """The server's span names journey, address block, rule, home and segment."""
+    exporter = InMemorySpanExporter()
+    _, running = shop.running["storefront", "eu"]
+    running.process.telemetry.provider.add_span_processor(SimpleSpanProcessor(exporter))
+    await shop["eu"].ViewCart(
+        pb.ViewCartRequest(customer_id=str(customer_id("eu", 1))),
+        metadata=[("x-client-ip", "203.0.113.7")],
+    )
+    (span,) = [
+        one
+        for one in exporter.get_finished_spans()
+        if one.name == "shop.v1.Storefront/ViewCart"
+    ]
+    attempts = [one for one in exporter.get_finished_spans() if one.name == "attempt"]
+
+    assert span.attributes[names.JOURNEY] == "cart"
+    assert span.attributes[names.CLIENT_IP_BLOCK] == "203.0.113.0-203.0.113.127"
+    assert span.attributes[names.IP_RULE] == "block:Rhine Logistik"
+    assert span.attributes[names.ROUTED_BY] == "home"
+    assert span.attributes[names.HOME_REGION] == "eu"
+    assert span.attributes[names.CUSTOMER_SEGMENT] == "corporate"
+    assert [one.attributes[names.ATTEMPT_TARGET] for one in attempts] == ["cart@eu"]
 
 
 async def test_a_stranded_journey_is_not_passed_around(shop: Shop, fresh):
