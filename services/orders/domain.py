@@ -7,7 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from cockroach.ids import PublicId, derived
+from cockroach.ids import PublicId
+from services.runtime.identity import order_id
 
 
 class OrderState(StrEnum):
@@ -98,7 +99,7 @@ class Request:
         It follows from the key, so every region that takes the same request
         promises the same order.
         """
-        return PublicId(self.home, derived(f"order/{self.home}/{self.key}"))
+        return order_id(self.home, self.key)
 
     @property
     def fingerprint(self) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import grpc
+from opentelemetry import trace
 
 from cockroach.database import Database
 from cockroach.errors import (
@@ -17,6 +18,7 @@ from cockroach.errors import (
     PoolExhaustedError,
     StatementTimeoutError,
 )
+from observability import names
 from observability.events import EventRecorder
 from resilience import FallbackServed
 from services.orders.domain import (
@@ -39,6 +41,9 @@ from services.runtime.policy import PolicySet
 #: Seconds a saga may take before the rest of it is left to the resumer. Asked
 #: between steps only: leaving in the middle of one would save nothing.
 PATIENCE_S = 0.25
+
+#: What is said of an order that is durable at home and not yet paid.
+LATER = "HOME_SLOW"
 
 #: The home did not take the order, or we do not know. The key makes both the same.
 _NOT_TAKEN = (
@@ -149,14 +154,15 @@ class CheckoutHandlers:
             raise run.error or ShopError(
                 grpc.StatusCode.ABORTED, "ORDER_BUSY", "repeat with the same key"
             )
-        self._tell(order.id.region, "saga_left_to_resumer")
-        return Placement(run.order, pending="HOME_SLOW")
+        self._tell(order.id.region, LATER, "saga_left_to_resumer")
+        return Placement(run.order, pending=LATER)
 
     async def _instead(self, request: Request, reason: str) -> Placement:
         order, region = await self._elsewhere.accept(request)
         self._recent.see(order)
-        self._tell(request.home, reason)
-        return Placement(order, pending=f"INTAKE_{region.upper()}")
+        pending = f"INTAKE_{region.upper()}"
+        self._tell(request.home, pending, reason)
+        return Placement(order, pending=pending)
 
     def _hurry(self, home: str) -> Callable[[float], bool]:
         def hurry(elapsed_s: float) -> bool:
@@ -166,7 +172,10 @@ class CheckoutHandlers:
 
         return hurry
 
-    def _tell(self, home: str, reason: str) -> None:
+    def _tell(self, home: str, answer: str, reason: str) -> None:
+        span = trace.get_current_span()
+        span.set_attribute(names.FALLBACK, answer)
+        span.set_attribute(names.FALLBACK_REASON, reason)
         self._recorder.on_event(
             FallbackServed(
                 target=f"database@{home}", method="PlaceOrder", reason=reason

@@ -342,3 +342,20 @@ def until():
                 await asyncio.sleep(pause)
 
     return wait
+
+
+@pytest.fixture
+def until_it_works():
+    """Repeat a call, bounded, while the far end is not back: channels take a moment."""
+
+    async def repeat(call: Callable[[], Any], seconds: float = 15.0) -> Any:
+        async with asyncio.timeout(seconds):
+            while True:
+                try:
+                    return await call()
+                except grpc.aio.AioRpcError as error:
+                    if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                        raise
+                await asyncio.sleep(0.05)
+
+    return repeat

@@ -74,7 +74,7 @@ async def test_a_broken_checkout_is_finished_by_the_same_key(
     """Broken off anywhere and repeated: one charge, one sale, books that balance."""
     steps = FORWARD if profile == "sick" else BATCHED_FORWARD
     one = product(100)
-    async with open_shop(profile) as shop:
+    async with open_shop(profile, gateway_choice="home_region") as shop:
         for sold, (step, after) in enumerate(points(steps), 1):
             request = checkout(one)
             await break_off(shop, monkeypatch, request, step, after=after)
@@ -97,7 +97,7 @@ async def test_a_broken_rejection_is_finished_by_the_same_key(
 ):
     """A declined checkout broken off anywhere ends rejected, nothing held or booked."""
     one = product(100)
-    async with open_shop(profile) as shop:
+    async with open_shop(profile, gateway_choice="home_region") as shop:
         for step, after in points(DECLINED):
             request = checkout(one, token="tok_declined")
             await break_off(shop, monkeypatch, request, step, after=after)
