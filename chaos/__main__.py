@@ -56,7 +56,8 @@ def _run(options: argparse.Namespace) -> int:
 def _judge(options: argparse.Namespace) -> int:
     configuration = json.loads((options.run_dir / "settings.json").read_text())
     settings = Settings.from_configuration(configuration)
-    traces = options.traces or lab_state.load().traces
+    kept = options.run_dir / "traces.db"
+    traces = options.traces or (kept if kept.exists() else lab_state.load().traces)
     judged = verdict.judge(Case.load(options.run_dir, settings, traces))
     _emit(verdict.document("chaos judge", settings.scenario, [judged]), options.json)
     return verdict.exit_code(judged)
@@ -83,7 +84,9 @@ def main(arguments: list[str] | None = None) -> int:
     play.set_defaults(does=_run)
     judge = commands.add_parser("judge", help="judge a stored run once more")
     judge.add_argument("run_dir", type=Path)
-    judge.add_argument("--traces", type=Path, help="default: the running lab's")
+    judge.add_argument(
+        "--traces", type=Path, help="default: the run's own, or the running lab's"
+    )
     judge.set_defaults(does=_judge)
     names = commands.add_parser("list", help="the experiments that there are")
     names.set_defaults(does=_list)

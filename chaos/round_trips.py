@@ -89,6 +89,19 @@ class RoundTrips:
         return best
 
 
+def best_of(
+    earlier: Mapping[str, float | None], later: Mapping[str, float | None]
+) -> dict[str, float | None]:
+    """Put two measurements together: the shorter time of each link."""
+    found: dict[str, float | None] = {}
+    for name in (*earlier, *later):
+        times = [
+            took for took in (earlier.get(name), later.get(name)) if took is not None
+        ]
+        found[name] = min(times, default=None)
+    return found
+
+
 def bites(
     measured: Mapping[str, float | None],
     distances: Mapping[str, float],

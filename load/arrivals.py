@@ -38,6 +38,8 @@ CORPORATE_NETWORKS = {
 }
 CORPORATE_CUSTOMERS = 10
 MAX_LINES = 5
+# Most baskets are small: two different products on average.
+LINE_WEIGHTS = (45, 28, 14, 8, 5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +147,10 @@ def _category(journey: Journey, rng: random.Random) -> str:
 def _basket(
     plan: Plan, shelf: _Shelf, rng: random.Random
 ) -> tuple[tuple[str, int], ...]:
-    wanted = {shelf.pick(rng) for _ in range(rng.choices(range(1, MAX_LINES + 1))[0])}
+    wanted = {
+        shelf.pick(rng)
+        for _ in range(rng.choices(range(1, MAX_LINES + 1), LINE_WEIGHTS)[0])
+    }
     return tuple(
         (plan.catalogue.product(number), rng.choices((1, 2, 3), (8, 2, 1))[0])
         for number in sorted(wanted)

@@ -171,6 +171,14 @@ def test_a_fault_must_be_gone_from_every_link():
     assert round_trips.lingers({"near": None}, distances, at_most_ms=50)
 
 
+def test_the_best_of_two_looks_counts():
+    """A busy machine may spoil one look; the fault spoils both."""
+    found = round_trips.best_of({"a": 203.0, "b": None}, {"a": 81.0, "b": 5.0})
+
+    assert found == {"a": 81.0, "b": 5.0}
+    assert round_trips.best_of({}, {"a": None}) == {"a": None}
+
+
 LINE = {
     "journey": "checkout",
     "home": "eu",
