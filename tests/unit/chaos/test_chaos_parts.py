@@ -5,6 +5,7 @@ import multiprocessing
 import os
 
 import pytest
+from chaoslib.experiment import ensure_experiment_is_valid
 
 from chaos import experiments, harvest, invariants, journeys, lab_state, round_trips
 from chaos.experiments import UnknownExperimentError
@@ -120,6 +121,12 @@ def test_experiments_are_found_by_name():
     assert experiments.find(str(path)) == path
     with pytest.raises(UnknownExperimentError, match=r"there are: .*slow-database"):
         experiments.find("slow-databse")
+
+
+@pytest.mark.parametrize("path", experiments.available().values(), ids=str)
+def test_the_files_are_chaos_toolkit_experiments(path):
+    """Plain `chaos run` plays them: every function is there, with its arguments."""
+    ensure_experiment_is_valid(json.loads(path.read_text()))
 
 
 def test_a_journal_that_was_played_through_is_believed():
