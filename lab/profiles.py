@@ -107,6 +107,12 @@ CURES: tuple[Cure, ...] = (
         name="retry-budget",
         summary="few retries, late, with jitter, paid from a budget",
         settings=(
+            _setting(
+                "retry_on",
+                "any_failure",
+                "unavailable",
+                "tenacity: any exception",
+            ),
             _setting("retry_attempts", 3, 2, "tenacity's examples: 3"),
             _setting("retry_backoff_s", 0.0, 0.05, "tenacity: wait_none"),
             _setting("retry_backoff_max_s", 0.0, 0.25, "tenacity: wait_none"),

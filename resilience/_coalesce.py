@@ -27,8 +27,9 @@ class CacheConfig:
 
     An answer is fresh for *ttl_s* seconds, shortened by up to the fraction
     *jitter* so that keys loaded together do not expire together. For *stale_s*
-    more it may still be served: at once, with one load behind it
-    (*stale_while_revalidate*), or else only where the load fails. Without
+    more it may still be served: with one load behind it (*stale_while_revalidate*),
+    by those for whom that load is not done within *stale_wait_s* seconds; or else
+    only where the load fails. Without
     *single_flight* every caller loads for itself. A shared load belongs to no
     caller, so it runs without their deadlines, for *load_timeout_s* at most.
     """
@@ -39,11 +40,12 @@ class CacheConfig:
     jitter: float = 0.1
     single_flight: bool = True
     stale_while_revalidate: bool = True
+    stale_wait_s: float = 0.0
     load_timeout_s: float | None = None
 
     def __post_init__(self) -> None:
-        if self.ttl_s < 0 or self.stale_s < 0:
-            raise ValueError("ttl_s and stale_s must not be negative")
+        if min(self.ttl_s, self.stale_s, self.stale_wait_s) < 0:
+            raise ValueError("ttl_s, stale_s and stale_wait_s must not be negative")
         if self.max_entries < 1:
             raise ValueError("max_entries must be at least 1")
         if not 0 <= self.jitter < 1:
@@ -62,6 +64,12 @@ class Cached(Generic[V]):
     age_s: float
     stale: bool
     source: Source
+
+
+async def _done(task: "asyncio.Task[V]", within_s: float) -> bool:
+    # Unlike wait_for, this leaves the load alone when the reader is cancelled.
+    finished, _ = await asyncio.wait((task,), timeout=within_s)
+    return bool(finished) and not task.cancelled() and task.exception() is None
 
 
 class _Entry(Generic[V]):
@@ -122,27 +130,25 @@ class Coalescer(Generic[K, V]):
             entry.stale_until, entry.loaded_at + config.ttl_s + config.stale_s
         )
         if stale and entry is not None and config.stale_while_revalidate:
-            if key not in self._loads:
-                self._start(key, load, config)
-            return self._served(key, entry, now, "stale")
+            joins = key in self._loads
+            task = self._loads[key] if joins else self._start(key, load, config)
+            # A quick load spares the reader the old copy; a slow one not the wait.
+            if config.stale_wait_s and await _done(task, config.stale_wait_s):
+                return self._loaded(key, task.result(), "joined" if joins else "fresh")
+            return self._served(key, entry, self._clock(), "stale")
         try:
             if not config.single_flight:
                 value = await self._load(key, load, config)
                 return Cached(value=value, age_s=0.0, stale=False, source="fresh")
-            task = self._loads.get(key)
-            source: Source = "fresh" if task is None else "joined"
+            running = self._loads.get(key)
+            source: Source = "fresh" if running is None else "joined"
             # Shielded: a caller who gives up must not take the others' load along.
-            value = await asyncio.shield(task or self._start(key, load, config))
+            value = await asyncio.shield(running or self._start(key, load, config))
         except Exception:
             if stale and entry is not None:
                 return self._served(key, entry, self._clock(), "stale")
             raise
-        if source == "joined":
-            emit(
-                self._listener,
-                CallCoalesced(key=str(key), source="joined", age_s=0.0),
-            )
-        return Cached(value=value, age_s=0.0, stale=False, source=source)
+        return self._loaded(key, value, source)
 
     def expire(self, key: K) -> None:
         """Make the copy of *key* stale now, and let nobody join a load begun before."""
@@ -162,6 +168,14 @@ class Coalescer(Generic[K, V]):
         """Forget every copy."""
         self._loads.clear()
         self._entries.clear()
+
+    def _loaded(self, key: K, value: V, source: Source) -> Cached[V]:
+        if source == "joined":
+            emit(
+                self._listener,
+                CallCoalesced(key=str(key), source="joined", age_s=0.0),
+            )
+        return Cached(value=value, age_s=0.0, stale=False, source=source)
 
     def _served(
         self, key: K, entry: _Entry[V], now: float, source: Source

@@ -10,6 +10,8 @@ from resilience import CacheConfig, Cached
 from services.runtime.policy import PolicySet
 from services.runtime.wiring import Derived
 
+# A healthy database answers well within this, and nobody needs to see an old page.
+STALE_WAIT_S = 0.05
 # Copies made together must not expire together.
 JITTER = 0.1
 
@@ -26,6 +28,7 @@ def _config(policies: PolicySet) -> CacheConfig:
         jitter=JITTER if policies.single_flight else 0.0,
         single_flight=policies.single_flight,
         stale_while_revalidate=policies.stale_s > 0,
+        stale_wait_s=STALE_WAIT_S,
         load_timeout_s=policies.rpc_timeout_s,
     )
 

@@ -35,6 +35,7 @@ class PolicySet:
     stale_s: float
     rpc_timeout_s: float
     propagate_deadlines: bool
+    retry_on: str
     retry_attempts: int
     retry_backoff_s: float
     retry_backoff_max_s: float
@@ -59,6 +60,7 @@ class PolicySet:
             "query_schema": ("naive", "local"),
             "sql_batching": ("per_item", "batched"),
             "rpc_batching": ("per_item", "batched"),
+            "retry_on": ("unavailable", "any_failure"),
         }
     )
 

@@ -18,9 +18,22 @@ from resilience import (
 from services.runtime.policy import PolicySet
 
 # Writes carry idempotency keys, so every call may be repeated when nobody answered.
-RETRIED = frozenset({"UNAVAILABLE"})
-# What a hop keeps of its deadline for telling its caller.
-RESERVE_S = 0.005
+RETRIED = {
+    "unavailable": frozenset({"UNAVAILABLE"}),
+    "any_failure": frozenset(
+        {
+            "ABORTED",
+            "DEADLINE_EXCEEDED",
+            "INTERNAL",
+            "RESOURCE_EXHAUSTED",
+            "UNAVAILABLE",
+            "UNKNOWN",
+        }
+    ),
+}
+# What a hop keeps of its deadline for telling its caller. On the wire gRPC rounds
+# deadlines above a second up by as much as 10 ms; less would let them grow.
+RESERVE_S = 0.02
 
 P = TypeVar("P")
 
@@ -63,17 +76,23 @@ def data_policy(policies: PolicySet) -> DataPolicy:
 
 
 def client_policy(policies: PolicySet, target: str) -> ClientPolicy:
-    """How a peer is called; `target` names it, "catalog@eu"."""
+    """How a peer is called; `target` names it, "catalog@eu".
+
+    Where deadlines travel, one limit holds for a call with all its attempts; where
+    they do not, each attempt has the whole of it, as a loop around a stub has.
+    """
+    whole = policies.propagate_deadlines or policies.retry_attempts == 1
     return ClientPolicy(
         target=target,
-        timeout_s=policies.rpc_timeout_s,
+        timeout_s=policies.rpc_timeout_s if whole else None,
         propagate_deadline=policies.propagate_deadlines,
         reserve_s=RESERVE_S,
         retry=RetryConfig(
             attempts=policies.retry_attempts,
             backoff_s=policies.retry_backoff_s,
             backoff_max_s=policies.retry_backoff_max_s,
-            retry_on=RETRIED,
+            retry_on=RETRIED[policies.retry_on],
+            attempt_timeout_s=None if whole else policies.rpc_timeout_s,
         )
         if policies.retry_attempts > 1
         else None,

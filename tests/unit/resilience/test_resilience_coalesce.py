@@ -239,3 +239,39 @@ async def test_configuration_is_read_at_each_read(clock, source):
     now[0] = CacheConfig(ttl_s=5, stale_s=30, jitter=0)
 
     assert "fresh" == (await cache.get("k", source, config=CacheConfig())).source
+
+
+async def test_a_quick_load_spares_the_reader_the_old_copy(clock, source):
+    """Within the wait, a reader of an expired key gets the new value."""
+    cache = _cache(clock, ttl_s=5, stale_s=30, stale_wait_s=30)
+    await cache.get("k", source)
+    clock.advance(6)
+
+    got = await cache.get("k", source)
+
+    assert (2, False, "fresh") == (got.value, got.stale, got.source)
+
+
+async def test_a_slow_load_costs_a_reader_the_wait_and_no_more(clock, source):
+    """Past the wait the stale copy is served, while one load goes on behind it."""
+    cache = _cache(clock, ttl_s=5, stale_s=30, stale_wait_s=0.01)
+    await cache.get("k", source)
+    clock.advance(6)
+    source.gate.clear()
+
+    got = [await cache.get("k", source) for _ in range(3)]
+
+    assert [(1, True)] * 3 == [(one.value, one.stale) for one in got]
+    assert 2 == source.loads
+
+
+async def test_a_failed_load_falls_back_to_the_stale_copy_at_once(clock, source):
+    """A load that fails within the wait costs nobody the wait, nor an error."""
+    cache = _cache(clock, ttl_s=5, stale_s=30, stale_wait_s=30)
+    await cache.get("k", source)
+    clock.advance(6)
+    source.error = OSError("away")
+
+    got = await cache.get("k", source)
+
+    assert (1, True, "stale") == (got.value, got.stale, got.source)
