@@ -5,6 +5,7 @@ Pure: it decides names and ports, and starts nothing.
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from links import LinkSpec
 HOST = "127.0.0.1"
 DEFAULT_PORT_BASE = 7100
 METRICS_OFFSET = 50
+FREE_RANGE = range(12_000, 32_000)
 # One instance in each zone for these; the first zone only for the others.
 ZONED = ("storefront", "catalog")
 SINGLE = ("cart", "inventory", "orders", "payments", "recommendations")
@@ -61,15 +63,31 @@ class Placement:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody holds at this moment."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for one in held:
-            one.bind((HOST, 0))
-        return [one.getsockname()[1] for one in held]
-    finally:
-        for one in held:
-            one.close()
+    """Pick ports that nobody holds at this moment.
+
+    Below the range from which systems give ports to outgoing connections: a port of
+    that range may be gone again before its service listens.
+    Raises PortsTakenError when there are not enough.
+    """
+    candidates = list(FREE_RANGE)
+    random.SystemRandom().shuffle(candidates)
+    found: list[int] = []
+    for port in candidates:
+        if _is_free(port):
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise PortsTakenError({FREE_RANGE.start: f"and all up to {FREE_RANGE.stop - 1}"})
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
 
 
 def _slots() -> list[tuple[str, str, str, int]]:
@@ -109,18 +127,9 @@ def place(port_base: int = DEFAULT_PORT_BASE) -> tuple[Placement, ...]:
 
 
 def _refuse_taken(placed: tuple[Placement, ...]) -> None:
-    taken: dict[int, str] = {}
-    for one in placed:
-        for port, what in (
-            (one.port, one.instance),
-            (one.metrics_port, f"{one.instance} metrics"),
-        ):
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((HOST, port))
-                except OSError:
-                    taken[port] = what
+    wanted = {one.port: one.instance for one in placed}
+    wanted |= {one.metrics_port: f"{one.instance} metrics" for one in placed}
+    taken = {port: what for port, what in wanted.items() if not _is_free(port)}
     if taken:
         raise PortsTakenError(taken)
 
