@@ -70,7 +70,7 @@ _COUNTS: Mapping[str, tuple[str, LiteralString]] = {
 
 _STUCK: LiteralString = """
 SELECT (SELECT count(*) FROM orders WHERE crdb_region = %(region)s
-        AND state IN ('accepted', 'placed') AND created_at >= %(since)s)
+        AND state IN ('accepted', 'placed', 'rejecting') AND created_at >= %(since)s)
      + (SELECT count(*) FROM intake WHERE crdb_region = %(region)s
         AND state = 'held' AND created_at >= %(since)s)"""
 _DRAINED: LiteralString = """

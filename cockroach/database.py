@@ -33,7 +33,7 @@ from cockroach.pools import PoolStats
 from cockroach.probe import Prober
 from cockroach.routing import Router
 from cockroach.spans import Note
-from cockroach.topology import DatabaseTarget, rtt_ms
+from cockroach.topology import DatabaseTarget, nearest, rtt_ms
 from cockroach.transaction import Transaction
 from observability import names
 from resilience import (
@@ -176,6 +176,17 @@ class Database:
         than 2 s ago and was slow or failed.
         """
         return self._health_of(self._present(), home).suspect
+
+    def global_home(self) -> str:
+        """Name the region to read GLOBAL tables at: ours, or the nearest sound one.
+
+        Their rows are the same everywhere, so a region behind its breaker is no
+        reason to do without; the trip to another costs a round trip.
+        """
+        for region in (self._region, *nearest(self._region)):
+            if self.breaker_state(region) == "closed":
+                return region
+        return self._region
 
     def pool_stats(self) -> list[PoolStats]:
         """Count the connections of every gateway's pool, now."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 
+SERVICE_NICENESS = 5
 PRELOAD = (
     # Loaded by the services only after the fork, each for itself, were they not here.
     "concurrent.futures.thread",
@@ -52,6 +53,8 @@ def _run(service: str, environ: dict[str, str], proof: Connection) -> None:
     proof.send(loaded)
     proof.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # On a small machine the generator must not wait for those whom it loads.
+    os.nice(SERVICE_NICENESS)
     # A fork copies the parent's generator; twins would draw the same jitter.
     random.seed(os.urandom(16))
     from services.runtime.main import run  # noqa: PLC0415 - after the proof

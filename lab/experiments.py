@@ -40,7 +40,7 @@ def sick_and_cured(
 
     Raises what the lab and the runner raise.
     """
-    judged = {
+    judged: dict[str, Mapping[str, Any]] = {
         profile: _on_a_new_lab(name, profile, config=config, seed=seed, console=console)
         for profile in profiles.PROFILES
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -35,7 +36,7 @@ def channel(address: str, tls: Path | None) -> grpc.Channel:
 def check(address: str, *, tls: Path | None = None, timeout: float = 1.0) -> str:
     """Tell `SERVING`, `NOT_SERVING`, or the gRPC status of who did not answer."""
     with channel(address, tls) as connection:
-        stub = health_pb2_grpc.HealthStub(connection)
+        stub: Any = health_pb2_grpc.HealthStub(connection)
         try:
             reply = stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout)
         except grpc.RpcError as error:

@@ -82,6 +82,7 @@ class Generator:
         self._sink = sink
         self._connect_s = connect_s
         self._channels: dict[str, grpc.aio.Channel] = {}
+        self._stubs: dict[str, storefront_pb2_grpc.StorefrontAsyncStub] = {}
         self._running: set[asyncio.Task[None]] = set()
         # Epoch time that no clock correction can bend during the run.
         self._epoch = time.time() - time.perf_counter()
@@ -127,7 +128,10 @@ class Generator:
             for address in listed
         }
         for address in addresses:
-            self._channels[address] = grpc.aio.insecure_channel(address, _OPTIONS)
+            channel = grpc.aio.insecure_channel(address, _OPTIONS)
+            self._channels[address] = channel
+            # Made once: a stub sets up each of its methods.
+            self._stubs[address] = storefront_pb2_grpc.StorefrontStub(channel)
         ready = [channel.channel_ready() for channel in self._channels.values()]
         try:
             await asyncio.wait_for(asyncio.gather(*ready), self._connect_s)
@@ -143,8 +147,10 @@ class Generator:
 
     async def _sleep_until(self, epoch_s: float) -> None:
         delay = epoch_s - self.now()
-        # Even a schedule that is behind lets the answers in.
-        await asyncio.sleep(max(0.0, delay))
+        # All that is due goes out before answers are looked at: whoever reads
+        # answers first sends the rest of a crowd late.
+        if delay > 0:
+            await asyncio.sleep(delay)
 
     async def _expire(self, flash: Flash) -> None:
         await self._sleep_until(self._plan.start_at + flash.at_s - EXPIRE_LEAD_S)
@@ -222,8 +228,7 @@ class Generator:
         self, arrival: Arrival, remaining: float, metadata: Mapping[str, str]
     ) -> answers.Answer:
         doors = self._plan.storefronts[arrival.dialled]
-        channel = self._channels[doors[arrival.door % len(doors)]]
-        stub = storefront_pb2_grpc.StorefrontStub(channel)
+        stub = self._stubs[doors[arrival.door % len(doors)]]
         pairs = tuple(metadata.items())
         try:
             if arrival.journey == "checkout":

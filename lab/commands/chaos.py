@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import click
 
 from lab import experiments, launcher, layout, profiles, state
@@ -44,7 +46,12 @@ def list_(json_path: str | None) -> int:
 )
 @json_option
 def run(
-    name: str, *, profile: str, seed: int, port_base: int, json_path: str | None
+    name: str,
+    *,
+    profile: profiles.Profile | Literal["both"],
+    seed: int,
+    port_base: int,
+    json_path: str | None,
 ) -> int:
     """Run an experiment.
 

@@ -11,7 +11,7 @@ def start(runtime: Runtime) -> None:
     """Put Catalog on the runtime's server."""
     region = runtime.settings.region
     handlers = CatalogHandlers(
-        CatalogStore(runtime.need_database(), region=region),
+        CatalogStore(runtime.need_database()),
         policies=runtime.policies,
         listener=runtime.recorder,
     )

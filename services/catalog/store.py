@@ -1,4 +1,4 @@
-"""The SQL of the catalog; GLOBAL tables are read in the region we stand in."""
+"""The SQL of the catalog; GLOBAL tables are read as near as they can be had."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -82,17 +82,18 @@ _CONTRACT_NAIVE = _contract(local=False)
 class CatalogStore:
     """Reads of products and contract prices. All raise DatabaseError."""
 
-    def __init__(self, database: Database, *, region: str) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._region = region
 
     async def category(self, category: str) -> tuple[Product, ...]:
         """Return a category's products, the most popular first."""
         if category == FRONT_PAGE:
-            rows = await self._database.fetch(self._region, _FRONT, key="front page")
+            rows = await self._database.fetch(
+                self._database.global_home(), _FRONT, key="front page"
+            )
         else:
             rows = await self._database.fetch(
-                self._region,
+                self._database.global_home(),
                 _CATEGORY,
                 {"category": category},
                 key=("category", category),
@@ -101,13 +102,15 @@ class CatalogStore:
 
     async def product(self, product_id: str) -> Product | None:
         """Return one product, None when there is none."""
-        rows = await self._database.fetch(self._region, _ONE, {"product": product_id})
+        rows = await self._database.fetch(
+            self._database.global_home(), _ONE, {"product": product_id}
+        )
         return _product(rows[0]) if rows else None
 
     async def products(self, product_ids: Sequence[str]) -> dict[str, Product]:
         """Return those of the products that exist, by id, in one statement."""
         rows = await self._database.fetch(
-            self._region, _MANY, {"products": list(product_ids)}
+            self._database.global_home(), _MANY, {"products": list(product_ids)}
         )
         return {row.id: _product(row) for row in rows}
 

@@ -9,7 +9,7 @@ from services.runtime.runtime import Runtime
 
 def start(runtime: Runtime) -> None:
     """Put Recommendations on the runtime's server."""
-    store = RecommendationStore(runtime.need_database(), region=runtime.settings.region)
+    store = RecommendationStore(runtime.need_database())
     handlers = RecommendationHandlers(
         store, policies=runtime.policies, listener=runtime.recorder
     )

@@ -17,13 +17,14 @@ _POPULAR = (
 
 
 class RecommendationStore:
-    """What sells, read in the region we stand in."""
+    """What sells, read as near as it can be had."""
 
-    def __init__(self, database: Database, *, region: str) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._region = region
 
     async def popular(self) -> tuple[Popular, ...]:
         """Return the most popular products, best first. Raises DatabaseError."""
-        rows = await self._database.fetch(self._region, _POPULAR, key="popular")
+        rows = await self._database.fetch(
+            self._database.global_home(), _POPULAR, key="popular"
+        )
         return tuple(Popular(row.id, row.category) for row in rows)

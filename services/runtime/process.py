@@ -11,6 +11,7 @@ import grpc
 
 from cockroach.database import Database
 from cockroach.errors import DatabaseError
+from cockroach.metrics import PoolCollector
 from cockroach.topology import DatabaseTarget
 from observability import tracing
 from observability.grpc import (
@@ -22,6 +23,7 @@ from observability.grpc import (
 from observability.metrics import Metrics, MetricsServer, serve_metrics
 from resilience import aio_client_interceptors as resilient_calls
 from resilience import aio_server_interceptor as resilient_server
+from resilience import current_deadline
 from services.runtime import peers as peers_file
 from services.runtime.peers import Peers
 from services.runtime.policy import PolicyFile
@@ -36,6 +38,11 @@ logger = logging.getLogger(__name__)
 WARM_AGAIN_S = 1.0
 
 Bootstrap = Callable[[Runtime], Awaitable[None] | None]
+
+
+def _remaining() -> float | None:
+    deadline = current_deadline()
+    return None if deadline is None else deadline.remaining()
 
 
 class Process:
@@ -160,7 +167,7 @@ class Process:
             *resilient_calls(
                 Derived(self._policies, lambda now: client_policy(now, target)),
                 listener=self._recorder,
-                observer=AttemptSpans(self.telemetry.tracer),
+                observer=AttemptSpans(self.telemetry.tracer, remaining=_remaining),
             ),
         ]
 
@@ -182,7 +189,7 @@ class Process:
             raise SettingsError(
                 f"{self.settings.database}: {error.strerror}"
             ) from error
-        return Database(
+        database = Database(
             target,
             region=self.settings.region,
             application=self.settings.instance,
@@ -190,3 +197,5 @@ class Process:
             listener=self._recorder,
             rng=random.Random(),  # noqa: S311 - spreads load, keeps no secret
         )
+        self._metrics.registry.register(PoolCollector(database))
+        return database

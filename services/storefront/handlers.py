@@ -22,12 +22,20 @@ from protos.shop.v1 import (
     recommendations_pb2_grpc,
 )
 from protos.shop.v1 import storefront_pb2 as pb
-from resilience import Fallback, Listener
+from resilience import (
+    CacheConfig,
+    Coalescer,
+    Fallback,
+    Listener,
+    current_deadline,
+    deadline_scope,
+)
 from services.runtime.errors import precondition, reason_of
 from services.runtime.identity import order_id
 from services.runtime.messages import fallback
 from services.runtime.peers import Peers
 from services.runtime.policy import PolicySet
+from services.runtime.wiring import Derived
 
 Item = common_pb2.LineItem
 Recommended = recommendations_pb2.RecommendResponse
@@ -54,6 +62,14 @@ class Journeys:
         self._recommendations = peers.stub(
             recommendations_pb2_grpc.RecommendationsStub, "recommendations"
         )
+        # Nothing is kept: only calls that are under way are shared.
+        shared = Derived(policies, _shared)
+        self._lists: Coalescer[bytes, catalog_pb2.ListProductsResponse] = Coalescer(
+            shared, listener=listener
+        )
+        self._shelves: Coalescer[str, Recommended] = Coalescer(
+            shared, listener=listener
+        )
         self._last_recommended: Sequence[str] = ()
         self._shelf: Fallback[Recommended] = Fallback(
             f"recommendations@{region}",
@@ -68,17 +84,17 @@ class Journeys:
             category=request.category, page=request.page
         )
         if self._policies().rpc_batching == "batched":
-            shelf = asyncio.ensure_future(self._recommend(request.customer_id))
+            shelf = asyncio.ensure_future(self._recommend())
             try:
-                listed = await self._catalog.ListProducts(listing)
+                listed = await self._list(listing)
                 recommended = await shelf
             finally:
                 shelf.cancel()
                 # Nobody is left to hear of what went wrong there.
                 shelf.add_done_callback(lambda one: one.cancelled() or one.exception())
         else:
-            listed = await self._catalog.ListProducts(listing)
-            recommended = await self._recommend(request.customer_id)
+            listed = await self._list(listing)
+            recommended = await self._recommend()
         return pb.BrowseResponse(
             products=listed.products,
             next_page_token=listed.next_page_token,
@@ -164,15 +180,33 @@ class Journeys:
         async for one in watched:
             yield pb.OrderStatusResponse(order=one.order)
 
-    async def _recommend(self, customer_id: str) -> Recommended:
-        request = recommendations_pb2.RecommendRequest(customer_id=customer_id)
+    async def _list(
+        self, request: catalog_pb2.ListProductsRequest
+    ) -> catalog_pb2.ListProductsResponse:
+        deadline = current_deadline()
+
+        async def load() -> catalog_pb2.ListProductsResponse:
+            # Whoever asked first lends the shared call the time that is left to him.
+            with deadline_scope(deadline):
+                return await self._catalog.ListProducts(request)
+
+        return (await self._lists.get(request.SerializeToString(), load)).value
+
+    async def _recommend(self) -> Recommended:
+        # What sells is the same for everybody, so nobody is named and all can share.
+        request = recommendations_pb2.RecommendRequest()
         policies = self._policies()
         if not policies.fallbacks:
             return await self._recommendations.Recommend(request)
+        deadline = current_deadline()
+
+        async def load() -> Recommended:
+            timeout = policies.recommendation_timeout_s
+            with deadline_scope(deadline):
+                return await self._recommendations.Recommend(request, timeout=timeout)
 
         async def ask() -> Recommended:
-            timeout = policies.recommendation_timeout_s
-            found = await self._recommendations.Recommend(request, timeout=timeout)
+            found = (await self._shelves.get("", load)).value
             self._last_recommended = tuple(found.product_ids)
             return found
 
@@ -228,6 +262,10 @@ class Journeys:
             if not self._policies().fallbacks:
                 raise
             self._logger.warning("cart of %s not cleared: %s", customer, error)
+
+
+def _shared(policies: PolicySet) -> CacheConfig:
+    return CacheConfig(ttl_s=0.0, single_flight=policies.single_flight)
 
 
 def _cart_empty(customer: PublicId) -> Exception:
