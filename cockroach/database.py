@@ -80,7 +80,13 @@ class Database:
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries only
         self._tracer = trace.get_tracer("cockroach")
         self._router = Router(target, region=region)
-        self._fleet = Fleet(target, application=application, clock=clock, rng=self._rng)
+        self._fleet = Fleet(
+            target,
+            application=application,
+            region=region,
+            clock=clock,
+            rng=self._rng,
+        )
         self._health: dict[str, RegionHealth] = {}
         self._probers: dict[str, Prober] = {}
         self._leaving: set[asyncio.Task[None]] = set()

@@ -9,10 +9,13 @@ from collections.abc import Callable, Sequence
 from cockroach.policy import DataPolicy
 from cockroach.pools import GatewayPool, PoolStats
 from cockroach.sessions import SessionFactory
-from cockroach.topology import DatabaseTarget, Gateway
+from cockroach.topology import DatabaseTarget, Gateway, rtt_ms
 
 # A gateway that refused us is passed by for so long while the region has another.
 _AVOID_S = 1.0
+# Round trips that opening a connection takes on a raw link, with some to spare: the
+# wait for a far gateway's first connection is distance, not trouble.
+_OPENING_TRIPS = 8
 _NOBODY: frozenset[str] = frozenset()
 
 
@@ -24,10 +27,12 @@ class Fleet:
         target: DatabaseTarget,
         *,
         application: str,
+        region: str,
         clock: Callable[[], float],
         rng: random.Random,
     ) -> None:
         self._factory = SessionFactory(target, application=application)
+        self._region = region
         self._clock = clock
         self._rng = rng
         self._pools: dict[str, GatewayPool] = {}
@@ -68,11 +73,14 @@ class Fleet:
                 self._factory.open,
                 size=size,
                 overflow=overflow,
-                timeout_s=timeout_s,
+                timeout_s=timeout_s + _OPENING_TRIPS * self._trip_s(gateway),
                 clock=self._clock,
                 rng=self._rng,
             )
         return pool
+
+    def _trip_s(self, gateway: Gateway) -> float:
+        return rtt_ms(self._region, gateway.region) / 1e3
 
     def load(self, gateway: Gateway) -> int:
         """Count the statements in flight or waiting at a gateway."""

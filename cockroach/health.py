@@ -9,7 +9,7 @@ from cockroach.policy import DataPolicy
 from resilience import BreakerConfig, CallRefused, CircuitBreaker, Listener, Permit
 
 _RECENT_S = 2.0
-_WINDOW = 8
+_WINDOW_S = 3
 _BLIND = DataPolicy(
     gateway_choice="home_region",
     single_statements="autocommit",
@@ -56,8 +56,10 @@ class RegionHealth:
                     failure_rate=0.5,
                     slow_rate=0.5,
                     slow_after_s=self.slow_s,
-                    window="count",
-                    window_size=max(_WINDOW, policy.breaker_min_calls),
+                    # Seconds, not calls: at a few calls a second the last eight may
+                    # tell of a trouble that is long over.
+                    window="time",
+                    window_size=_WINDOW_S,
                     min_calls=policy.breaker_min_calls,
                     open_s=policy.breaker_open_s,
                     half_open_permits=policy.breaker_permits,
