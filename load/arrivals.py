@@ -38,8 +38,8 @@ CORPORATE_NETWORKS = {
 }
 CORPORATE_CUSTOMERS = 10
 MAX_LINES = 5
-# Most baskets are small: two different products on average.
-LINE_WEIGHTS = (45, 28, 14, 8, 5)
+# Most baskets hold one product: 1.5 different ones on average.
+LINE_WEIGHTS = (66, 22, 8, 3, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ ADMIN = "postgres"
 APP = "app"
 REPLICATION = "replicator"
 
-MAX_CONNECTIONS = 340
+MAX_CONNECTIONS = 400
 STATEMENT_TIMEOUT_S = 15
 LOCK_TIMEOUT_S = 3
 
@@ -67,6 +67,10 @@ def server_settings(
         "enable_partitionwise_join": "on",
         "enable_partitionwise_aggregate": "on",
         "jit": "off",
+        # Two rows read on a page would else lock the whole page, and rows that have
+        # nothing to do with each other conflict.
+        "max_pred_locks_per_page": "64",
+        "max_pred_locks_per_transaction": "256",
         "timezone": "UTC",
         "log_min_messages": "warning",
         # Statements that set passwords must not reach the log.

@@ -152,7 +152,9 @@ FORBID = (
 # --- one statement for each item, inside a transaction --------------------------
 
 TAKE_ONE = (
-    update(stock).values(available=stock.c.available - _QUANTITY).where(_this_product)
+    update(stock)
+    .values(available=stock.c.available - _QUANTITY)
+    .where(_this_product, stock.c.available >= _QUANTITY)
 )
 RETURN_ONE = (
     update(stock).values(available=stock.c.available + _QUANTITY).where(_this_product)

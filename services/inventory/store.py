@@ -84,17 +84,24 @@ class InventoryStore:
         """Take the lines one by one in a transaction. Raises as `reserve_all`."""
 
         async def work(transaction: Transaction) -> None:
+            # Written before it is looked for: a row that was looked for in vain makes
+            # every other new reservation a conflict.
+            opened = await transaction.execute(
+                sql.OPEN, {**self._at(order), "lines": as_json(lines)}
+            )
+            if opened.rowcount:
+                for line in lines:
+                    await self._take(transaction, order, line)
+                return
             standing = await self._stand(transaction, order)
             taking = still_to_take(lines, standing)
             for line in taking:
                 await self._take(transaction, order, line)
-            if not taking:
-                return
-            held = {**self._at(order), "lines": as_json((*standing.held, *taking))}
-            if standing.state is None:
-                await transaction.execute(sql.OPEN, held)
-            else:
-                await transaction.execute(sql.REWRITE, held)
+            if taking:
+                held = as_json((*standing.held, *taking))
+                await transaction.execute(
+                    sql.REWRITE, {**self._at(order), "lines": held}
+                )
 
         await self._database.transaction(order.region, work)
 
@@ -150,12 +157,9 @@ class InventoryStore:
     async def _take(
         self, transaction: Transaction, order: PublicId, line: Line
     ) -> None:
-        rows = await transaction.fetch(
-            sql.AVAILABLE_ONE, {"region": order.region, "product": line.product_id}
-        )
-        if not rows or rows[0].available < line.quantity:
+        taken = await transaction.execute(sql.TAKE_ONE, _line(order, line))
+        if not taken.rowcount:
             raise OutOfStockError([line.product_id])
-        await transaction.execute(sql.TAKE_ONE, _line(order, line))
 
     def _at(self, order: PublicId) -> dict[str, Any]:
         return {**_of(order), "now": self._now()}

@@ -92,16 +92,13 @@ class OrderStore:
         return found
 
     async def accept_each(self, order: Order) -> Order:
-        """Look, then write row by row, in a transaction. Raises as `accept_all`."""
+        """Write row by row, in a transaction. Raises as `accept_all`."""
         home = order.id.region
 
         async def work(transaction: Transaction) -> bool:
-            known = await transaction.fetch(
-                sql.HEAD_BY_KEY, {"region": home, "key": order.key}
-            )
-            if known:
+            written = await transaction.execute(sql.INSERT_ORDER, _head(order))
+            if not written.rowcount:
                 return False
-            await transaction.execute(sql.INSERT_ORDER, _head(order))
             for number, line in enumerate(order.lines, 1):
                 await transaction.execute(
                     sql.INSERT_ITEM,

@@ -60,8 +60,7 @@ class PaymentHandlers:
             currency=currency,
             state=PaymentState.DECLINED if declined else PaymentState.AUTHORISED,
         )
-        record = self._store.record_all if self._batched else self._store.record_each
-        payment = await record(asked)
+        payment = await self._store.record(asked)
         if payment.state is PaymentState.REFUNDED:
             raise _closed(payment.state)
         if payment.fingerprint != asked.fingerprint:

@@ -35,7 +35,7 @@ class PaymentStore:
         rows = await self._database.fetch(order.region, sql.PAYMENT, _of(order))
         return _payment(rows[0]) if rows else None
 
-    async def record_all(self, payment: Payment) -> Payment:
+    async def record(self, payment: Payment) -> Payment:
         """Write the payment unless one is there; return the one that stands."""
         written = await self._database.execute(
             payment.order.region, sql.RECORD, self._row(payment)
@@ -45,17 +45,6 @@ class PaymentStore:
         found = await self.find(payment.order)
         assert found is not None, "a payment is never deleted"
         return found
-
-    async def record_each(self, payment: Payment) -> Payment:
-        """Look, then write, in a transaction; return the one that stands."""
-
-        async def work(transaction: Transaction) -> Payment:
-            found = await _look(transaction, payment.order)
-            if found is None:
-                await transaction.execute(sql.RECORD, self._row(payment))
-            return found or payment
-
-        return await self._database.transaction(payment.order.region, work)
 
     async def capture_all(self, order: PublicId) -> Payment:
         """Take what was authorised and book it, in one statement.
@@ -91,7 +80,7 @@ class PaymentStore:
         )
         if rows:
             return _payment(rows[0])
-        standing = await self.find(order) or await self.record_all(forbidden(order))
+        standing = await self.find(order) or await self.record(forbidden(order))
         if standing.state in {PaymentState.AUTHORISED, PaymentState.CAPTURED}:
             # Recorded between the two statements.
             return await self.refund_each(order)

@@ -14,8 +14,6 @@ from protos.shop.v1 import (
     catalog_pb2,
     catalog_pb2_grpc,
     common_pb2,
-    inventory_pb2,
-    inventory_pb2_grpc,
     orders_pb2,
     orders_pb2_grpc,
     recommendations_pb2,
@@ -57,7 +55,6 @@ class Journeys:
         self._logger = logger
         self._catalog = peers.stub(catalog_pb2_grpc.CatalogStub, "catalog")
         self._cart = peers.stub(cart_pb2_grpc.CartServiceStub, "cart")
-        self._inventory = peers.stub(inventory_pb2_grpc.InventoryStub, "inventory")
         self._orders = peers.stub(orders_pb2_grpc.OrdersStub, "orders")
         self._recommendations = peers.stub(
             recommendations_pb2_grpc.RecommendationsStub, "recommendations"
@@ -239,13 +236,10 @@ class Journeys:
         return pb.CheckoutResponse(order=found.order, degraded=_degraded(found))
 
     async def _look_at_each(self, items: Iterable[Item]) -> None:
-        # The case study's way: price and stock of each item, one after the other.
+        # The case study's way: the price of each item, one after the other.
         for item in items:
             await self._catalog.GetProduct(
                 catalog_pb2.GetProductRequest(product_id=item.product_id)
-            )
-            await self._inventory.GetStock(
-                inventory_pb2.GetStockRequest(product_id=item.product_id)
             )
 
     async def _clear_cart(self, customer: PublicId, key: str) -> None:
