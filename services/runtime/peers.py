@@ -122,7 +122,7 @@ class Peers:
     def _open(
         self, target: str, interceptors: Sequence[grpc.aio.ClientInterceptor]
     ) -> grpc.aio.Channel:
-        options = [
+        options: list[tuple[str, str | int]] = [
             ("grpc.service_config", ROUND_ROBIN),
             # Retries are ours: one layer, one budget, every attempt seen.
             ("grpc.enable_retries", 0),
@@ -133,6 +133,10 @@ class Peers:
             ("grpc.min_reconnect_backoff_ms", 500),
             ("grpc.max_reconnect_backoff_ms", 1_000),
         ]
+        if target.startswith("ipv4:"):
+            # The name that a certificate is asked for; a list of addresses is none.
+            first = target.removeprefix("ipv4:").split(",")[0]
+            options.append(("grpc.default_authority", first))
         if self._credentials is None:
             return grpc.aio.insecure_channel(
                 target, options=options, interceptors=interceptors

@@ -114,7 +114,13 @@ def test_a_journey_is_found_drawn_and_joined_with_its_logs(
 
     def traces() -> list[dict[str, Any]]:
         done = seawall(
-            *("traces", "--service", "orders", "--operation", "INSERT orders"),
+            *(
+                "traces",
+                "--service",
+                "orders",
+                "--operation",
+                "INSERT orders INSERT order_items",
+            ),
             *("--attribute", "seawall.home_region=asia", "--min-ms", "1"),
             *("--limit", "1", "--json", "-"),
         )

@@ -36,11 +36,19 @@ def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
             cwd="/",
         )
     end = time.monotonic() + 60
-    while not (folder / "lab.json").exists():
+    while not _is_of(folder, process.pid):
         assert process.poll() is None, (folder / "output").read_text()
         assert time.monotonic() < end, "not ready in time"
         time.sleep(0.05)
     return process
+
+
+def _is_of(folder: Path, pid: int) -> bool:
+    # A killed lab's file lies there until the next start has tidied up.
+    try:
+        return bool(_document(folder)["pid"] == pid)
+    except FileNotFoundError:
+        return False
 
 
 def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:

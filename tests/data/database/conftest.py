@@ -1,0 +1,65 @@
+"""Databases as one process of a region has them, and what they said."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from cockroach.database import Database, DataPolicy
+from cockroach.embedded import EmbeddedCluster
+from resilience.testing import RecordingListener
+
+POLICY: dict[str, Any] = {
+    "gateway_choice": "home_region",
+    "single_statements": "autocommit",
+    "pool_size": 2,
+    "pool_overflow": 0,
+    "pool_timeout_s": 2.0,
+    "warm": True,
+    "transaction_attempts": 10,
+    "breaker": True,
+    "breaker_open_s": 0.3,
+}
+Make = Callable[..., Database]
+
+
+@pytest.fixture
+def listener() -> RecordingListener:
+    return RecordingListener()
+
+
+@pytest.fixture
+async def database(
+    cluster: EmbeddedCluster, listener: RecordingListener
+) -> AsyncIterator[Make]:
+    made: list[Database] = []
+
+    def make(region: str = "eu", /, **values: Any) -> Database:
+        policy = DataPolicy(**(POLICY | values))
+        one = Database(
+            cluster.target(region),
+            region=region,
+            application="test",
+            policy=lambda: policy,
+            listener=listener,
+        )
+        made.append(one)
+        return one
+
+    yield make
+    for one in made:
+        await one.close()
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr("cockroach.database.trace.get_tracer", provider.get_tracer)
+    return exporter
