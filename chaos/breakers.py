@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chaos import checks
@@ -60,15 +61,25 @@ def open_intervals(scene: Scene, breaker: str) -> dict[str, list[tuple[int, int]
     return dict(intervals)
 
 
+def _seen(ends: Sequence[int], enough: int, watched_ns: int) -> int | None:
+    """Tell when so many had ended within the time looked back; None for never."""
+    for first, last in zip(ends, ends[enough - 1 :], strict=False):
+        if last - first <= watched_ns:
+            return last
+    return None
+
+
 def breakers_open_in_time(scene: Scene, bounds: Bounds) -> Check:
     """Every process that has seen enough opens its breaker once, soon, with a reason.
 
     Soon counts from the fault, or from the process' own fourth slow statement if that
-    is later: who asks rarely cannot know earlier.
+    is later: who asks rarely cannot know earlier. With `watched_s`, the four must lie
+    within so many seconds, since the breaker looks back no further.
     """
     within_ns = int(float(bounds["within_s"]) * 1e9)
     own_ns = int(float(bounds.get("after_enough_s", 1)) * 1e9)
     enough = int(bounds.get("min_calls", 4))
+    watched_ns = int(float(bounds.get("watched_s", 3600)) * 1e9)
     in_force_ns = scene.timeline.during.since_ns
     opened: defaultdict[str, list[Change]] = defaultdict(list)
     for change in changes(scene):
@@ -81,12 +92,13 @@ def breakers_open_in_time(scene: Scene, bounds: Bounds) -> Check:
     for instance in sorted({*opened, *slow}):
         ends = slow.get(instance, [])
         latest = in_force_ns + within_ns
-        if len(ends) >= enough:
-            latest = max(latest, ends[enough - 1] + own_ns)
+        seen_ns = _seen(ends, enough, watched_ns)
+        if seen_ns is not None:
+            latest = max(latest, seen_ns + own_ns)
         found = opened.get(instance, [])
         traces += [change.trace_id for change in found]
         if not found:
-            if len(ends) >= enough:
+            if seen_ns is not None:
                 wrong.append(f"{instance} never opened")
         elif len(found) > int(bounds.get("times", 1)):
             wrong.append(f"{instance} opened {len(found)} times")

@@ -73,7 +73,9 @@ def checks(console: Console, profile: str, rows: Sequence[Mapping[str, Any]]) ->
         table.add_row(
             "[green]ok[/]" if row["passed"] else "[red]no[/]",
             row["name"],
-            str(row["observed"]),
+            f"{row['observed']} ({row['note']})"
+            if row.get("note")
+            else str(row["observed"]),
             str(row["expected"]),
             str(row["trace_ids"][0])[:12] if row["trace_ids"] else "-",
         )

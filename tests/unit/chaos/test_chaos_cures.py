@@ -183,6 +183,18 @@ def test_a_process_with_few_calls_may_learn_later(world):
     assert check("breakers_open_in_time", world, at_least=2, within_s=3).passed
 
 
+@pytest.mark.parametrize(("apart_s", "passes"), [(5, True), (0.5, False)])
+def test_a_breaker_looks_back_no_further_than_its_window(world, apart_s, passes):
+    """Four slow statements spread wider than the window open nothing, rightly."""
+    breaker(world)
+    for number in range(4):
+        at_s = 1021 + number * apart_s
+        world.sql("SELECT orders", at_s, 400, gateway="eu", instance="cart-us-a")
+
+    bounds = {"at_least": 2, "within_s": 3, "watched_s": 3}
+    assert passes == check("breakers_open_in_time", world, **bounds).passed
+
+
 @pytest.mark.parametrize("closed", [1045.0, None])
 def test_breakers_that_close_late_or_never(world, closed):
     """The shop is well and its processes do not know."""
