@@ -6,6 +6,7 @@ products' numbers, baskets hold one to five lines with small ones most common.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -92,6 +93,7 @@ class _Region:
         self._items: Rows = []
         self._payments: Rows = []
         self._ledger: Rows = []
+        self._reservations: Rows = []
 
     def tables(self) -> dict[str, str]:
         """Make the rows of every seeded REGIONAL table, referenced tables first."""
@@ -106,6 +108,7 @@ class _Region:
             "order_items": "".join(self._items),
             "payments": "".join(self._payments),
             "ledger_entries": "".join(self._ledger),
+            "reservations": "".join(self._reservations),
         }
 
     def _uuid(self) -> str:
@@ -157,10 +160,12 @@ class _Region:
         minutes = rng.randrange(_MINUTES)
         when = (_FIRST_ORDER + timedelta(minutes=minutes)).isoformat()
         total = 0
+        held = []
         for line, index in enumerate(self._basket(), 1):
             quantity = rng.choice(_QUANTITIES)
             price = self._prices[index]
             total += quantity * price
+            held.append({"product_id": self._products[index], "quantity": quantity})
             self._items.append(
                 f"{region}\t{order}\t{line}\t{self._products[index]}"
                 f"\t{quantity}\t{price}\n"
@@ -173,6 +178,9 @@ class _Region:
         self._payments.append(
             f"{region}\t{order}\t{key}\tseed\t{total}\t{CURRENCY}\tcaptured"
             f"\t{when}\t{when}\n"
+        )
+        self._reservations.append(
+            f"{region}\t{order}\t{json.dumps(held)}\tcommitted\t{when}\n"
         )
         for account, amount in (("acquirer", total), ("sales", -total)):
             self._ledger.append(

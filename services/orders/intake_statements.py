@@ -48,6 +48,7 @@ SETTLE = (
     )
     .where(
         and_(intake.c.crdb_region == _REGION, intake.c.id == _ID),
-        intake.c.state == "held",
+        # No bare column: found by its key, never by the index on states.
+        intake.c.state.concat("") == "held",
     )
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 
 import pytest
@@ -52,6 +53,12 @@ def test_totals_payments_and_ledger_agree(data: SeedData, region: str) -> None:
     assert lines == totals
     assert {row[1]: int(row[4]) for row in tables["payments"]} == totals
     assert ledger == dict.fromkeys(totals, 0)
+    bought = {(row[1], row[3], int(row[4])) for row in tables["order_items"]}
+    assert bought == {
+        (row[1], line["product_id"], line["quantity"])
+        for row in tables["reservations"]
+        for line in json.loads(row[2])
+    }
 
 
 def test_the_first_products_are_the_popular_ones(data: SeedData) -> None:
