@@ -110,7 +110,7 @@ reservations = _regional(
     _when("updated_at"),
 )
 
-# state: accepted, placed, confirmed, rejected
+# state: accepted, confirmed, rejecting, rejected
 orders = _regional(
     "orders",
     _key("id", Uuid),

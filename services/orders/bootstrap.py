@@ -31,7 +31,7 @@ def start(runtime: Runtime) -> None:
     database = runtime.need_database()
     store = OrderStore(database, _now)
     prices = PriceList(peers, policies)
-    runner = Runner(store, Steps(store, peers, policies), policies)
+    runner = Runner(store, Steps(store, peers, policies))
     elsewhere = Elsewhere(peers, region=region)
     unfinished, recent = Unfinished(), Recent()
     intake_store = IntakeStore(database, region=region, now=_now)

@@ -15,7 +15,6 @@ class OrderState(StrEnum):
     """Where an order stands in the database of its home."""
 
     ACCEPTED = "accepted"
-    PLACED = "placed"
     CONFIRMED = "confirmed"
     # Decided, and not yet undone everywhere; to the customer still accepted.
     REJECTING = "rejecting"
@@ -30,10 +29,7 @@ class OrderState(StrEnum):
 #: What may follow what. `rejecting` is the one decision against an order: whoever
 #: gets there first undoes it, and nobody confirms it any more.
 TRANSITIONS: Mapping[OrderState, frozenset[OrderState]] = {
-    OrderState.ACCEPTED: frozenset(
-        {OrderState.PLACED, OrderState.CONFIRMED, OrderState.REJECTING}
-    ),
-    OrderState.PLACED: frozenset({OrderState.CONFIRMED, OrderState.REJECTING}),
+    OrderState.ACCEPTED: frozenset({OrderState.CONFIRMED, OrderState.REJECTING}),
     OrderState.REJECTING: frozenset({OrderState.REJECTED}),
     OrderState.CONFIRMED: frozenset(),
     OrderState.REJECTED: frozenset(),

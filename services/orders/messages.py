@@ -11,7 +11,6 @@ from services.runtime.errors import ShopError, precondition
 
 STATES = {
     OrderState.ACCEPTED: pb.ORDER_STATE_ACCEPTED,
-    OrderState.PLACED: pb.ORDER_STATE_PLACED,
     OrderState.CONFIRMED: pb.ORDER_STATE_CONFIRMED,
     OrderState.REJECTING: pb.ORDER_STATE_ACCEPTED,
     OrderState.REJECTED: pb.ORDER_STATE_REJECTED,

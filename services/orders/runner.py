@@ -9,7 +9,6 @@ from services.orders.domain import Order, OrderState
 from services.orders.saga import WRITES, End, Outcome, Saga
 from services.orders.steps import Steps
 from services.orders.store import OrderStore
-from services.runtime.policy import PolicySet
 
 #: How often a saga that was overtaken looks again before it leaves it for later.
 MAX_RELOADS = 3
@@ -32,12 +31,9 @@ class Run:
 class Runner:
     """Takes an order from the state it is in through the steps that follow."""
 
-    def __init__(
-        self, store: OrderStore, steps: Steps, policies: Callable[[], PolicySet]
-    ) -> None:
+    def __init__(self, store: OrderStore, steps: Steps) -> None:
         self._store = store
         self._steps = steps
-        self._policies = policies
 
     async def run(
         self, order: Order, *, hurry: Callable[[float], bool] = lambda _: False
@@ -48,9 +44,8 @@ class Runner:
         the steps left are then somebody else's.
         """
         began = time.monotonic()
-        writes_placed = self._policies().sql_batching == "per_item"
         reloads = 0
-        saga = Saga.at(order.state, writes_placed=writes_placed)
+        saga = Saga.at(order.state)
         while saga.end is not End.FINISHED:
             if saga.end is End.RELOAD:
                 reloads += 1
@@ -61,7 +56,7 @@ class Runner:
                 if reloads > MAX_RELOADS or not found:
                     return Run(order, paused=True)
                 order = found[0]
-                saga = Saga.at(order.state, writes_placed=writes_placed)
+                saga = Saga.at(order.state)
                 continue
             assert saga.step is not None
             if hurry(time.monotonic() - began):

@@ -17,7 +17,6 @@ class Step(StrEnum):
 
     RESERVE = "reserve"
     AUTHORISE = "authorise"
-    PLACE = "place"
     CAPTURE = "capture"
     COMMIT = "commit"
     CONFIRM = "confirm"
@@ -50,7 +49,6 @@ class End(StrEnum):
 FORWARD = (
     Step.RESERVE,
     Step.AUTHORISE,
-    Step.PLACE,
     Step.CAPTURE,
     Step.COMMIT,
     Step.CONFIRM,
@@ -59,7 +57,6 @@ BACKWARD = (Step.REJECT, Step.REFUND, Step.RELEASE, Step.CLOSE)
 
 #: The state that a step writes, for those that write one.
 WRITES = {
-    Step.PLACE: OrderState.PLACED,
     Step.CONFIRM: OrderState.CONFIRMED,
     Step.REJECT: OrderState.REJECTING,
     Step.CLOSE: OrderState.REJECTED,
@@ -68,7 +65,6 @@ WRITES = {
 #: Where an order that was found in a state goes on.
 ENTRY: dict[OrderState, Step | None] = {
     OrderState.ACCEPTED: Step.RESERVE,
-    OrderState.PLACED: Step.CAPTURE,
     OrderState.CONFIRMED: None,
     OrderState.REJECTING: Step.REFUND,
     OrderState.REJECTED: None,
@@ -81,26 +77,17 @@ DECIDES = frozenset({Step.RESERVE, Step.AUTHORISE, Step.CAPTURE})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saga:
-    """A saga at one moment: the step to take, or why there is none.
-
-    `writes_placed`: whether PLACED is written by a statement of its own before the
-    capture. Without it the order goes from accepted to confirmed in one.
-    """
+    """A saga at one moment: the step to take, or why there is none."""
 
     step: Step | None
     end: End | None = None
     rejection: str = ""
-    writes_placed: bool = False
 
     @classmethod
-    def at(cls, state: OrderState, *, writes_placed: bool) -> "Saga":
+    def at(cls, state: OrderState) -> "Saga":
         """Start, or go on, from what the database says."""
         step = ENTRY[state]
-        return cls(
-            step=step,
-            end=None if step else End.FINISHED,
-            writes_placed=writes_placed,
-        )
+        return cls(step=step, end=None if step else End.FINISHED)
 
     def after(self, outcome: Outcome, reason: str = "") -> "Saga":
         """Return the saga once its step came out so; `reason` is for a refusal."""
@@ -119,8 +106,6 @@ class Saga:
         assert self.step is not None
         road = FORWARD if self.step in FORWARD else BACKWARD
         following = road[road.index(self.step) + 1 :]
-        if following and following[0] is Step.PLACE and not self.writes_placed:
-            following = following[1:]
         if not following:
             return replace(self, step=None, end=End.FINISHED)
         return replace(self, step=following[0])

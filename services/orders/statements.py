@@ -210,7 +210,7 @@ ABANDONED = (
     select(orders.c.id, orders.c.updated_at)
     .where(
         orders.c.crdb_region == _REGION,
-        orders.c.state.in_(("accepted", "placed", "rejecting")),
+        orders.c.state.in_(("accepted", "rejecting")),
         orders.c.updated_at < bindparam("since", type_=DateTime(timezone=True)),
     )
     .order_by(orders.c.updated_at)

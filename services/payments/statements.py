@@ -133,6 +133,7 @@ MOVE = (
     update(payments)
     .values(state=_STATE, updated_at=_NOW)
     .where(_this_payment, payments.c.state == bindparam("expected", type_=Text()))
+    .returning(*payments.c)
 )
 BOOK = insert(ledger_entries).values(
     crdb_region=_REGION,

@@ -5,7 +5,6 @@ each row inside a transaction. Either way no booking stands without its counterp
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -63,13 +62,13 @@ class PaymentStore:
         """Take and book row by row in a transaction. Raises as `capture_all`."""
 
         async def work(transaction: Transaction) -> Payment:
-            payment = await _look(transaction, order)
-            if payment is None or payment.state is not PaymentState.AUTHORISED:
-                return _captured(payment)
-            entries = capture_entries(order.uuid)
-            return await self._move(
-                transaction, payment, PaymentState.CAPTURED, entries
+            moved = await self._move(
+                transaction,
+                order,
+                (PaymentState.AUTHORISED, PaymentState.CAPTURED),
+                capture_entries(order.uuid),
             )
+            return moved or _captured(await _look(transaction, order))
 
         return await self._database.transaction(order.region, work)
 
@@ -99,23 +98,29 @@ class PaymentStore:
                 entries = refund_entries(order.uuid)
             elif payment.state is not PaymentState.AUTHORISED:
                 return payment
-            return await self._move(
-                transaction, payment, PaymentState.REFUNDED, entries
+            moved = await self._move(
+                transaction, order, (payment.state, PaymentState.REFUNDED), entries
             )
+            assert moved is not None, "seen so in this transaction"
+            return moved
 
         return await self._database.transaction(order.region, work)
 
     async def _move(
         self,
         transaction: Transaction,
-        payment: Payment,
-        state: PaymentState,
+        order: PublicId,
+        states: tuple[PaymentState, PaymentState],
         entries: Sequence[Entry],
-    ) -> Payment:
-        at = {**_of(payment.order), "now": self._now()}
-        await transaction.execute(
-            sql.MOVE, {**at, "new_state": state, "expected": payment.state}
+    ) -> Payment | None:
+        at = {**_of(order), "now": self._now()}
+        expected, state = states
+        rows = await transaction.fetch(
+            sql.MOVE, {**at, "new_state": state, "expected": expected}
         )
+        if not rows:
+            return None
+        payment = _payment(rows[0])
         for entry in entries:
             await transaction.execute(
                 sql.BOOK,
@@ -126,7 +131,7 @@ class PaymentStore:
                     "amount_minor": payment.amount_minor * entry.sign,
                 },
             )
-        return replace(payment, state=state)
+        return payment
 
     def _row(self, payment: Payment) -> dict[str, Any]:
         return {

@@ -29,11 +29,9 @@ class _OrderStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderState
     ORDER_STATE_UNSPECIFIED: _OrderState.ValueType  # 0
     ORDER_STATE_ACCEPTED: _OrderState.ValueType  # 1
     """Durable; stock or payment still to come."""
-    ORDER_STATE_PLACED: _OrderState.ValueType  # 2
-    """Stock reserved and payment authorised."""
-    ORDER_STATE_CONFIRMED: _OrderState.ValueType  # 3
+    ORDER_STATE_CONFIRMED: _OrderState.ValueType  # 2
     """Paid and sold."""
-    ORDER_STATE_REJECTED: _OrderState.ValueType  # 4
+    ORDER_STATE_REJECTED: _OrderState.ValueType  # 3
     """Refused for a business reason, see `rejection`; nothing was charged."""
 
 class OrderState(_OrderState, metaclass=_OrderStateEnumTypeWrapper): ...
@@ -41,11 +39,9 @@ class OrderState(_OrderState, metaclass=_OrderStateEnumTypeWrapper): ...
 ORDER_STATE_UNSPECIFIED: OrderState.ValueType  # 0
 ORDER_STATE_ACCEPTED: OrderState.ValueType  # 1
 """Durable; stock or payment still to come."""
-ORDER_STATE_PLACED: OrderState.ValueType  # 2
-"""Stock reserved and payment authorised."""
-ORDER_STATE_CONFIRMED: OrderState.ValueType  # 3
+ORDER_STATE_CONFIRMED: OrderState.ValueType  # 2
 """Paid and sold."""
-ORDER_STATE_REJECTED: OrderState.ValueType  # 4
+ORDER_STATE_REJECTED: OrderState.ValueType  # 3
 """Refused for a business reason, see `rejection`; nothing was charged."""
 Global___OrderState: _TypeAlias = OrderState  # noqa: Y015
 

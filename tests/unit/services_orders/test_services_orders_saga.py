@@ -30,20 +30,17 @@ def road(saga: Saga) -> list[Step]:
 
 
 @pytest.mark.parametrize(
-    ("state", "writes_placed", "expected"),
+    ("state", "expected"),
     [
-        (OrderState.ACCEPTED, True, list(FORWARD)),
-        (OrderState.ACCEPTED, False, [s for s in FORWARD if s is not Step.PLACE]),
-        (OrderState.PLACED, True, [Step.CAPTURE, Step.COMMIT, Step.CONFIRM]),
-        (OrderState.PLACED, False, [Step.CAPTURE, Step.COMMIT, Step.CONFIRM]),
-        (OrderState.REJECTING, True, list(BACKWARD[1:])),
-        (OrderState.CONFIRMED, True, []),
-        (OrderState.REJECTED, False, []),
+        (OrderState.ACCEPTED, list(FORWARD)),
+        (OrderState.REJECTING, list(BACKWARD[1:])),
+        (OrderState.CONFIRMED, []),
+        (OrderState.REJECTED, []),
     ],
 )
-def test_where_an_order_is_found_decides_what_is_left(state, writes_placed, expected):
+def test_where_an_order_is_found_decides_what_is_left(state, expected):
     """From each state the saga takes exactly the steps that are still to come."""
-    assert expected == road(Saga.at(state, writes_placed=writes_placed))
+    assert expected == road(Saga.at(state))
 
 
 @pytest.mark.parametrize("step", list(Step))
@@ -78,7 +75,7 @@ def test_nothing_leads_out_of_a_final_state_or_round_in_a_circle():
     def longest(state: OrderState) -> int:
         return 1 + max((longest(one) for one in TRANSITIONS[state]), default=0)
 
-    assert 4 == longest(OrderState.ACCEPTED)
+    assert 3 == longest(OrderState.ACCEPTED)
     assert not TRANSITIONS[OrderState.CONFIRMED]
     assert not TRANSITIONS[OrderState.REJECTED]
 
@@ -149,13 +146,12 @@ class World:
 class Worker:
     """One of several processes that run the same order at once."""
 
-    def __init__(self, world: World, *, writes_placed: bool) -> None:
+    def __init__(self, world: World) -> None:
         self._world = world
-        self._writes_placed = writes_placed
         self.saga = self._load()
 
     def _load(self) -> Saga:
-        return Saga.at(self._world.state, writes_placed=self._writes_placed)
+        return Saga.at(self._world.state)
 
     def act(self, mishap: str) -> None:
         if self.saga.step is None:
@@ -180,17 +176,16 @@ MISHAPS = st.sampled_from(["none", "none", "lost before", "lost after", "refused
 @given(
     stock=st.integers(0, 1),
     declined=st.booleans(),
-    writes_placed=st.booleans(),
     moves=st.lists(st.tuples(st.integers(0, 2), MISHAPS), max_size=40),
 )
-def test_any_interleaving_ends_whole(stock, declined, writes_placed, moves):
+def test_any_interleaving_ends_whole(stock, declined, moves):
     """Three runs of one order, lost and refused anywhere, leave it whole.
 
     Confirmed means charged once and sold; rejected means nothing kept and nothing
     held; once final, it stays so.
     """
     world = World(stock=stock, payment="declined" if declined else "none")
-    workers = [Worker(world, writes_placed=writes_placed) for _ in range(3)]
+    workers = [Worker(world) for _ in range(3)]
     for who, mishap in moves:
         workers[who].act(mishap)
     # Those that are still under way finish what they had in hand, then one resumes.
