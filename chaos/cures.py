@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from types import MappingProxyType
 
-from chaos import breakers, checks, figures, sql_figures
+from chaos import breakers, checks, figures, journeys, sql_figures
 from chaos.checks import Bounds, Check, CheckFunction, Scene
 from chaos.journeys import CHECKOUT, INTAKE, STALE, Journey
 from observability import names
@@ -234,12 +234,7 @@ def others_notice_nothing(scene: Scene, bounds: Bounds) -> Check:
 
 
 def _during(scene: Scene) -> Iterable[Journey]:
-    window = scene.timeline.during
-    return (
-        one
-        for one in scene.journeys
-        if window.since_s <= one.intended_s < window.until_s
-    )
+    return journeys.offered(scene.journeys, scene.timeline.during)
 
 
 def _claims_intake(one: Journey) -> bool:

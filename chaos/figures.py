@@ -47,8 +47,14 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 def block(
     group: Iterable[Journey], window: Window, *, max_stale_ms: float = math.inf
 ) -> Block:
-    """Sum up the journeys that were meant to start in the window."""
-    found = list(journeys.between(group, window.since_s, window.until_s))
+    """Sum up the journeys that ended in the window.
+
+    What a customer got was decided then: a checkout of ten seconds that was under way
+    when the fault came belongs to the fault, not to the steady state before it.
+    `offered_rps` alone counts those that were meant to start in the window.
+    """
+    them = list(group)
+    found = list(journeys.ended(them, window))
     latencies = sorted(one.latency_ms for one in found)
     good = sum(one.succeeded(max_stale_ms) for one in found)
     degraded = sum(one.degraded and one.succeeded(max_stale_ms) for one in found)
@@ -60,7 +66,7 @@ def block(
         p50_ms=_rounded(percentile(latencies, 0.50)),
         p95_ms=_rounded(percentile(latencies, 0.95)),
         p99_ms=_rounded(percentile(latencies, 0.99)),
-        offered_rps=round(len(found) / seconds, 2),
+        offered_rps=round(len(list(journeys.offered(them, window))) / seconds, 2),
         goodput_rps=round(good / seconds, 2),
     )
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chaos.timeline import Window
+
 CHECKOUT = "checkout"
 STALE = "STALE"
 INTAKE = "INTAKE_"
@@ -82,8 +84,13 @@ class Tail:
         return [parse(line) for line in whole.decode().splitlines()]
 
 
-def between(
-    journeys: Iterable[Journey], since_s: float, until_s: float
-) -> Iterator[Journey]:
-    """Those that were meant to start in [since, until)."""
-    return (one for one in journeys if since_s <= one.intended_s < until_s)
+def offered(journeys: Iterable[Journey], window: Window) -> Iterator[Journey]:
+    """Those that were meant to start in the window."""
+    return (
+        one for one in journeys if window.since_s <= one.intended_s < window.until_s
+    )
+
+
+def ended(journeys: Iterable[Journey], window: Window) -> Iterator[Journey]:
+    """Those whose customer got an answer, or gave up, in the window."""
+    return (one for one in journeys if window.since_s <= one.done_s < window.until_s)

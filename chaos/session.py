@@ -92,7 +92,6 @@ class Session:
         timings = self.settings.timings
         self._watch(timings.fault_at_s, "baseline", "steady state")
         window = Window(since_s=self._start_s + timings.exercise_s, until_s=time.time())
-        # Journeys still on their way are left to the verdict.
         found = block(self._seen, window, max_stale_ms=self._max_stale_ms)
         needed = float(self.settings.steady_state[self.settings.profile])
         wrong = validity.unsteady(found.success_ratio, needed)

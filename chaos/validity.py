@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
-from chaos import figures
+from chaos import figures, journeys
 from chaos.case import Case
 
 
@@ -57,12 +57,7 @@ def _load(case: Case) -> list[str]:
     if len(case.journeys) < offered - int(summary.get("dropped", 0)):
         found.append(f"{offered - len(case.journeys)} journeys have no result")
     assert case.timeline is not None
-    window = case.timeline.during
-    during = [
-        one
-        for one in case.journeys
-        if window.since_s <= one.intended_s < window.until_s
-    ]
+    during = list(journeys.offered(case.journeys, case.timeline.during))
     affected = sum(one.home == case.settings.region for one in during)
     for count, what, bound in (
         (len(during), "journeys", "min_journeys"),

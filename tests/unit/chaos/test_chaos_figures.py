@@ -14,14 +14,16 @@ def summed(world, when="during", group="all", **options):
 
 
 def test_a_block_counts_its_window_only(world):
-    """Journeys belong to the window in which they were meant to start."""
+    """A journey belongs to the window in which it ended, and is offered where sent."""
     world.journey(1012, 10)
-    world.journey(1039.9, 9000, outcome="failure")
-    world.journey(1041, 10)
+    # Under way when the fault came: it failed in the fault, not before it.
+    world.journey(1019, 10_000, outcome="failure")
+    world.journey(1039.9, 9000)
 
-    assert summed(world, "before").success_ratio == 1
-    assert summed(world, "during").success_ratio == 0
-    assert summed(world, "after").journeys == 1
+    before, during, after = (summed(world, w) for w in ("before", "during", "after"))
+    assert (1, 1, 0.2) == (before.journeys, before.success_ratio, before.offered_rps)
+    assert (1, 0, 0.05) == (during.journeys, during.success_ratio, during.offered_rps)
+    assert (1, 1, 0.0) == (after.journeys, after.success_ratio, after.offered_rps)
 
 
 def test_rates_are_per_second_of_the_window(world):
