@@ -73,7 +73,7 @@ CURES: tuple[Cure, ...] = (
         summary="the caller's deadline travels on and shrinks at every hop",
         settings=(
             _setting("propagate_deadlines", False, True, "grpcio: not passed on"),  # noqa: FBT003
-            _setting("rpc_timeout_s", 10.0, 5.0, "case study: one limit for all"),
+            _setting("rpc_timeout_s", 8.0, 5.0, "case study: one limit for all"),
         ),
     ),
     Cure(

@@ -18,7 +18,7 @@ from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from load import answers
-from load.arrivals import Arrival
+from load.arrivals import FLASH, Arrival
 from load.plan import Flash, Plan
 from load.records import Record
 from observability import names
@@ -240,7 +240,11 @@ class Generator:
             return answers.of_browse(
                 await stub.Browse(
                     storefront_pb2.BrowseRequest(
-                        customer_id=arrival.customer_id, category=arrival.category
+                        # A crowd comes before it signs in.
+                        customer_id=""
+                        if arrival.journey == FLASH
+                        else arrival.customer_id,
+                        category=arrival.category,
                     ),
                     timeout=remaining,
                     metadata=pairs,

@@ -76,11 +76,13 @@ class Journeys:
         )
 
     async def browse(self, request: pb.BrowseRequest) -> pb.BrowseResponse:
-        """Return a page of products, with recommendations where they can be had."""
+        """Return a page of products; for customers we know, recommendations too."""
         listing = catalog_pb2.ListProductsRequest(
             category=request.category, page=request.page
         )
-        if self._policies().rpc_batching == "batched":
+        if not request.customer_id:
+            listed, recommended = await self._list(listing), Recommended()
+        elif self._policies().rpc_batching == "batched":
             shelf = asyncio.ensure_future(self._recommend())
             try:
                 listed = await self._list(listing)

@@ -347,13 +347,18 @@ async def test_a_stranded_journey_is_not_passed_around(shop: Shop, fresh):
 
 @both
 async def test_without_recommendations_the_cured_shop_still_shows_products(
-    shop: Shop, request: pytest.FixtureRequest
+    shop: Shop, request: pytest.FixtureRequest, fresh
 ):
     """Nice to have is left out, and said so; the sick shop shows nothing at all."""
     cured = request.node.callspec.params["shop"] == "cured"
-    await shop["eu"].Browse(pb.BrowseRequest())
+    customer, _ = fresh
+    await shop["eu"].Browse(pb.BrowseRequest(customer_id=customer))
     await shop.stop("recommendations", "eu")
-    call = shop["eu"].Browse(pb.BrowseRequest(), timeout=10)
+    stranger = await shop["eu"].Browse(pb.BrowseRequest())
+    call = shop["eu"].Browse(pb.BrowseRequest(customer_id=customer), timeout=10)
+
+    assert not stranger.recommended_product_ids
+    assert not stranger.degraded
 
     if cured:
         shown = await call

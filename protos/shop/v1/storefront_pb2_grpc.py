@@ -85,7 +85,7 @@ class StorefrontServicer:
     """
 
     def Browse(self, request, context):
-        """Products with list prices, and recommendations where they are to be had.
+        """Products with list prices; for a customer, recommendations where they can be had.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,7 +39,7 @@ class StorefrontStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> StorefrontAsyncStub: ...
     Browse: _grpc.UnaryUnaryMultiCallable[_storefront_pb2.BrowseRequest, _storefront_pb2.BrowseResponse]
-    """Products with list prices, and recommendations where they are to be had."""
+    """Products with list prices; for a customer, recommendations where they can be had."""
     ContractPrices: _grpc.UnaryUnaryMultiCallable[_storefront_pb2.ContractPricesRequest, _storefront_pb2.ContractPricesResponse]
     """A corporate customer's agreed prices."""
     AddToCart: _grpc.UnaryUnaryMultiCallable[_storefront_pb2.AddToCartRequest, _storefront_pb2.AddToCartResponse]
@@ -61,7 +61,7 @@ class StorefrontAsyncStub(StorefrontStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Browse: _aio.UnaryUnaryMultiCallable[_storefront_pb2.BrowseRequest, _storefront_pb2.BrowseResponse]  # type: ignore[assignment]
-    """Products with list prices, and recommendations where they are to be had."""
+    """Products with list prices; for a customer, recommendations where they can be had."""
     ContractPrices: _aio.UnaryUnaryMultiCallable[_storefront_pb2.ContractPricesRequest, _storefront_pb2.ContractPricesResponse]  # type: ignore[assignment]
     """A corporate customer's agreed prices."""
     AddToCart: _aio.UnaryUnaryMultiCallable[_storefront_pb2.AddToCartRequest, _storefront_pb2.AddToCartResponse]  # type: ignore[assignment]
@@ -86,7 +86,7 @@ class StorefrontServicer(metaclass=_abc_1.ABCMeta):
         request: _storefront_pb2.BrowseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_storefront_pb2.BrowseResponse, _abc.Awaitable[_storefront_pb2.BrowseResponse]]:
-        """Products with list prices, and recommendations where they are to be had."""
+        """Products with list prices; for a customer, recommendations where they can be had."""
 
     @_abc_1.abstractmethod
     def ContractPrices(
