@@ -57,9 +57,7 @@ def chatty_checkout(scene: Scene, bounds: Bounds) -> Check:
 
 def identical_loads_pile_up(scene: Scene, bounds: Bounds) -> Check:
     """Everybody who misses an expired entry loads it: overlapping equal statements."""
-    loads = scene.evidence.identical_loads(
-        scene.evidence.statements(control=False, between=scene.during)
-    )
+    loads = sql_figures.identical_loads(scene)
     worst = loads[0] if loads else None
     return checks.at_least(
         "identical_loads_pile_up",

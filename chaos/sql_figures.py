@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from chaos.checks import Scene, crosses
+from observability.evidence import IdenticalLoads
 from observability.spans import Span
 
 
@@ -118,11 +119,25 @@ def worst_edge(scene: Scene, *, min_calls: int) -> Edge:
     return max(edges, key=lambda edge: edge.ratio, default=Edge())
 
 
+#: How long after the fault a crowd that came at its end still loads.
+LAST_CROWD_NS = 3_000_000_000
+
+
+def identical_loads(scene: Scene) -> list[IdenticalLoads]:
+    """Group the fault's statements by text and key, the most at one time first.
+
+    The crowd that comes as the fault ends belongs to it.
+    """
+    since, until = scene.during
+    between = (since, until + LAST_CROWD_NS)
+    return scene.evidence.identical_loads(
+        scene.evidence.statements(control=False, between=between)
+    )
+
+
 def peak_identical_loads(scene: Scene) -> int:
     """Count the most statements of one text and key that ran at the same time."""
-    loads = scene.evidence.identical_loads(
-        scene.evidence.statements(control=False, between=scene.during)
-    )
+    loads = identical_loads(scene)
     return loads[0].peak if loads else 0
 
 

@@ -129,7 +129,10 @@ class CatalogHandlers:
             return old
 
     async def _load(self, category: str) -> tuple[Product, ...]:
-        products = await self._store.category(category)
+        batched = self._policies().sql_batching == "batched"
+        store = self._store
+        load = store.category_all if batched else store.category_each
+        products = await load(category)
         self._listed.put(products)
         return products
 

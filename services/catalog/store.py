@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, Row, Text, and_, any_, bindparam, select
+from sqlalchemy import ARRAY, ColumnElement, Row, Text, and_, any_, bindparam, select
 from sqlalchemy.sql import Select
 
 from cockroach.database import Database
@@ -23,16 +23,26 @@ _columns = (
     products.c.price_minor,
     products.c.currency,
 )
-_FRONT = (
-    select(*_columns)
-    .order_by(products.c.popularity.desc(), products.c.id)
-    .limit(FRONT_PAGE_SIZE)
-)
-_CATEGORY = (
-    select(*_columns)
-    .where(products.c.category == bindparam("category", type_=Text()))
-    .order_by(products.c.popularity.desc(), products.c.id)
-)
+
+
+def _front(*columns: ColumnElement[Any]) -> Select[Any]:
+    return (
+        select(*columns)
+        .order_by(products.c.popularity.desc(), products.c.id)
+        .limit(FRONT_PAGE_SIZE)
+    )
+
+
+def _category(*columns: ColumnElement[Any]) -> Select[Any]:
+    return (
+        select(*columns)
+        .where(products.c.category == bindparam("category", type_=Text()))
+        .order_by(products.c.popularity.desc(), products.c.id)
+    )
+
+
+_FRONT, _FRONT_IDS = _front(*_columns), _front(products.c.id)
+_CATEGORY, _CATEGORY_IDS = _category(*_columns), _category(products.c.id)
 _ONE = select(*_columns).where(products.c.id == bindparam("product", type_=Text()))
 _MANY = select(*_columns).where(
     products.c.id == any_(bindparam("products", type_=ARRAY(Text())))
@@ -85,20 +95,19 @@ class CatalogStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def category(self, category: str) -> tuple[Product, ...]:
-        """Return a category's products, the most popular first."""
-        if category == FRONT_PAGE:
-            rows = await self._database.fetch(
-                self._database.global_home(), _FRONT, key="front page"
-            )
-        else:
-            rows = await self._database.fetch(
-                self._database.global_home(),
-                _CATEGORY,
-                {"category": category},
-                key=("category", category),
-            )
+    async def category_all(self, category: str) -> tuple[Product, ...]:
+        """Return a category's products, the most popular first, in one statement."""
+        front = category == FRONT_PAGE
+        rows = await self._list(_FRONT if front else _CATEGORY, category)
         return tuple(map(_product, rows))
+
+    async def category_each(self, category: str) -> tuple[Product, ...]:
+        """Return the same: first which products there are, then what they are."""
+        front = category == FRONT_PAGE
+        rows = await self._list(_FRONT_IDS if front else _CATEGORY_IDS, category)
+        ids = [row.id for row in rows]
+        found = await self.products(ids)
+        return tuple(found[id_] for id_ in ids if id_ in found)
 
     async def product(self, product_id: str) -> Product | None:
         """Return one product, None when there is none."""
@@ -142,6 +151,14 @@ class CatalogStore:
             if row.product_id is not None
         ]
         return rows[0].contract_id or "", prices
+
+    async def _list(self, statement: Select[Any], category: str) -> Sequence[Row[Any]]:
+        home = self._database.global_home()
+        if category == FRONT_PAGE:
+            return await self._database.fetch(home, statement, key="front page")
+        return await self._database.fetch(
+            home, statement, {"category": category}, key=("category", category)
+        )
 
 
 def _product(row: Row[Any]) -> Product:
