@@ -12,8 +12,8 @@ from chaos.lab_state import Lab, Service
 from observability import names
 from observability.store import StoreCounts, TraceStore
 
-# Exporters send every half second; nothing new for longer means nothing is on its way.
-QUIET_S = 1.2
+# The collector answers before it writes, and writes twice in this time.
+WRITTEN_S = 0.6
 POLL_S = 0.2
 
 
@@ -49,26 +49,49 @@ def account(lab: Lab) -> Account:
 
 
 def settle(lab: Lab, *, timeout: float) -> int:
-    """Return the number of spans in the store when no more come, or after `timeout`."""
-    store = TraceStore(lab.traces)
+    """Wait until every span that has ended by now is in the store, or for `timeout` s.
+
+    Work that goes on in the background never falls silent, so each process is asked
+    how many spans have ended in it, and then until it has sent or lost so many.
+    Returns the number of spans in the store. Raises OSError.
+    """
     give_up = time.monotonic() + timeout
-    last, since = -1, time.monotonic()
-    while time.monotonic() < give_up:
-        received = store.counts().received
-        if received != last:
-            last, since = received, time.monotonic()
-        elif time.monotonic() - since >= QUIET_S:
-            break
-        time.sleep(POLL_S)
-    return last
+    with ThreadPoolExecutor(8) as pool:
+        ended = list(pool.map(_ended, lab.services))
+        waiting = list(zip(lab.services, ended, strict=True))
+        while waiting and time.monotonic() < give_up:
+            gone = list(pool.map(_left, [service for service, _ in waiting]))
+            waiting = [
+                one for one, left in zip(waiting, gone, strict=True) if left < one[1]
+            ]
+            if waiting:
+                time.sleep(POLL_S)
+    time.sleep(WRITTEN_S)
+    return TraceStore(lab.traces).counts().received
 
 
 def _lost(service: Service) -> int:
+    return total(_metrics(service), names.METRIC_SPANS_DROPPED)
+
+
+def _ended(service: Service) -> int:
+    return total(_metrics(service), names.METRIC_SPANS_ENDED)
+
+
+def _left(service: Service) -> int:
+    lines = _metrics(service)
+    return total(lines, names.METRIC_SPANS_EXPORTED) + total(
+        lines, names.METRIC_SPANS_DROPPED
+    )
+
+
+def _metrics(service: Service) -> list[str]:
     if not service.metrics:
-        return 0
+        return []
     url = f"http://{service.metrics}/metrics"
     with urllib.request.urlopen(url, timeout=5) as reply:
-        return total(reply.read().decode().splitlines(), names.METRIC_SPANS_DROPPED)
+        text: str = reply.read().decode()
+    return text.splitlines()
 
 
 def total(lines: Iterable[str], metric: str) -> int:
