@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -144,8 +144,6 @@ class Journeys:
             items = await self._cart_items(customer)
             if not items:
                 return await self._bought_before(customer, request.idempotency_key)
-        if self._policies().rpc_batching == "per_item":
-            await self._look_at_each(items)
         placed = await self._orders.PlaceOrder(
             orders_pb2.PlaceOrderRequest(
                 customer_id=str(customer),
@@ -236,13 +234,6 @@ class Journeys:
         if found.order.customer_id != str(customer):
             raise _cart_empty(customer)
         return pb.CheckoutResponse(order=found.order, degraded=_degraded(found))
-
-    async def _look_at_each(self, items: Iterable[Item]) -> None:
-        # The case study's way: the price of each item, one after the other.
-        for item in items:
-            await self._catalog.GetProduct(
-                catalog_pb2.GetProductRequest(product_id=item.product_id)
-            )
 
     async def _clear_cart(self, customer: PublicId, key: str) -> None:
         clear: Awaitable[object] = self._cart.ClearCart(
