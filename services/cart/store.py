@@ -19,10 +19,10 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
 
 from cockroach.database import Database, Transaction
 from cockroach.ids import PublicId
+from cockroach.inserts import insert
 from cockroach.schema.tables import cart_items, cart_keys, customers, products
 from services.cart.domain import Addition, KeyReusedError, Known, Line, add
 
@@ -78,7 +78,7 @@ _REMEMBER = (
         fingerprint=bindparam("fingerprint", type_=Text()),
         created_at=_NOW,
     )
-    .on_conflict_do_nothing()
+    .unless_there()
 )
 _REMEMBERED = select(cart_keys.c.fingerprint).where(_this_key)
 _EMPTY = delete(cart_items).where(_this_cart)

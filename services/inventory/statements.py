@@ -13,8 +13,9 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import JSONB
 
+from cockroach.inserts import insert
 from cockroach.schema.tables import reservations, stock
 
 _REGION = bindparam("region", type_=stock.c.crdb_region.type)
@@ -59,7 +60,7 @@ _fresh = (
             ~_short
         ),
     )
-    .on_conflict_do_nothing()
+    .unless_there()
     .returning(reservations.c.order_id)
     .cte("fresh")
 )
@@ -146,7 +147,7 @@ FORBID = (
         state="released",
         updated_at=_NOW,
     )
-    .on_conflict_do_nothing()
+    .unless_there()
 )
 
 # --- one statement for each item, inside a transaction --------------------------
@@ -168,7 +169,7 @@ OPEN = (
         state="reserved",
         updated_at=_NOW,
     )
-    .on_conflict_do_nothing()
+    .unless_there()
 )
 REWRITE = update(reservations).values(lines=_LINES, updated_at=_NOW).where(_this_order)
 CLOSE = (

@@ -1,8 +1,9 @@
 """The SQL of the intake: orders that this region holds for another."""
 
 from sqlalchemy import BigInteger, DateTime, Text, and_, bindparam, select, update
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import JSONB
 
+from cockroach.inserts import insert
 from cockroach.schema.tables import intake
 
 _REGION = bindparam("region", type_=intake.c.crdb_region.type)
@@ -25,7 +26,7 @@ HOLD = (
         created_at=_NOW,
         drained_at=None,
     )
-    .on_conflict_do_nothing()
+    .unless_there()
 )
 BY_KEY = select(intake).where(
     intake.c.crdb_region == _REGION,

@@ -15,8 +15,8 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
 
+from cockroach.inserts import insert
 from cockroach.schema.tables import order_items, orders
 
 _REGION = bindparam("region", type_=orders.c.crdb_region.type)
@@ -49,7 +49,7 @@ _ITEM_COLUMNS = (
 
 # --- writing --------------------------------------------------------------------
 
-INSERT_ORDER = insert(orders).values(_HEAD).on_conflict_do_nothing()
+INSERT_ORDER = insert(orders).values(_HEAD).unless_there()
 INSERT_ITEM = insert(order_items).values(
     crdb_region=_REGION,
     order_id=_ORDER,

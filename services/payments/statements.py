@@ -11,8 +11,8 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
 
+from cockroach.inserts import insert
 from cockroach.schema.tables import ledger_entries, payments
 
 _REGION = bindparam("region", type_=payments.c.crdb_region.type)
@@ -42,7 +42,7 @@ RECORD = (
         created_at=_NOW,
         updated_at=_NOW,
     )
-    .on_conflict_do_nothing()
+    .unless_there()
 )
 
 # --- one statement for a change of state and its booking ------------------------

@@ -80,6 +80,7 @@ class Peers:
         self._interceptors = interceptors
         self._credentials = credentials
         self._channels: dict[tuple[str, str], list[grpc.aio.Channel]] = {}
+        self._stubs: dict[tuple[object, str, str], object] = {}
 
     def regions(self, service: str) -> tuple[str, ...]:
         """List the regions in which a service can be called."""
@@ -95,10 +96,15 @@ class Peers:
 
         Raises NoPeerError when none is known there.
         """
-        channels = self._channels_to(service, region or self._region)
-        stubs = [kind(channel) for channel in channels]
-        # A host name's channels take turns; most have one and no need of it.
-        return stubs[0] if len(stubs) == 1 else _Rotation(stubs)  # type: ignore[return-value]
+        region = region or self._region
+        key = (kind, service, region)
+        known = self._stubs.get(key)
+        if known is None:
+            stubs = [kind(channel) for channel in self._channels_to(service, region)]
+            # A host name's channels take turns; most have one and no need of it.
+            known = stubs[0] if len(stubs) == 1 else _Rotation(stubs)
+            self._stubs[key] = known
+        return known  # type: ignore[return-value]
 
     async def close(self) -> None:
         """Close every channel."""
@@ -106,6 +112,7 @@ class Peers:
             for channel in channels:
                 await channel.close()
         self._channels.clear()
+        self._stubs.clear()
 
     def _channels_to(self, service: str, region: str) -> list[grpc.aio.Channel]:
         key = (service, region)
