@@ -27,7 +27,7 @@ class Insert(dml.Insert):
     def unless_there(self) -> Self:
         """Leave out rows whose key is taken: ON CONFLICT DO NOTHING."""
         other = self._generate()
-        other._post_values_clause = _DoNothing()
+        other._post_values_clause = _DoNothing()  # noqa: SLF001 - a copy of ours
         return other
 
 

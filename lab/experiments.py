@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,13 @@ def sick_and_cured(
     Raises what the lab and the runner raise.
     """
     judged: dict[str, Mapping[str, Any]] = {
-        profile: _on_a_new_lab(name, profile, config=config, seed=seed, console=console)
+        profile: _on_a_new_lab(
+            name,
+            profile,
+            config=replace(config, cures=profiles.cures_of(profile)),
+            seed=seed,
+            console=console,
+        )
         for profile in profiles.PROFILES
     }
     return _tell(name, judged, console=console, command=command)
@@ -54,23 +60,32 @@ def one_profile(
     config: launcher.LabConfig,
     seed: int,
     console: Console,
+    without: Sequence[str] = (),
 ) -> Result:
     """Run an experiment on the lab that runs, or on a new one when none does.
 
+    Cures named in `without` are left out; the verdict is the profile's all the same.
     Raises what the lab and the runner raise; LabRunningError when the one that runs
-    has another profile.
+    has other cures.
     """
+    cures = {**profiles.cures_of(profile), **dict.fromkeys(without, False)}
     if state.is_owned(config.folder):
         document = state.running(config.folder)
-        present = flags.read(Path(document["policies"])).profile
-        if present != profile:
-            raise state.LabRunningError(config.folder, f"its profile is {present}")
+        present = flags.read(Path(document["policies"]))
+        if present.cures != cures:
+            raise state.LabRunningError(
+                config.folder, f"its profile is {present.profile}"
+            )
         figures = _play(
             name, profile, config.folder, seed=seed, console=console
         ).figures
     else:
         figures = _on_a_new_lab(
-            name, profile, config=config, seed=seed, console=console
+            name,
+            profile,
+            config=replace(config, cures=cures),
+            seed=seed,
+            console=console,
         )
     return _tell(name, {profile: figures}, console=console, command="chaos run")
 
@@ -83,7 +98,6 @@ def _on_a_new_lab(
     seed: int,
     console: Console,
 ) -> Mapping[str, Any]:
-    config = replace(config, cures=profiles.cures_of(profile))
     with progress(console, f"{profile}: starting") as show:
         running = launcher.running(config, show)
         lab = running.__enter__()

@@ -36,6 +36,13 @@ def list_(json_path: str | None) -> int:
     default="both",
     show_default=True,
 )
+@click.option(
+    "--without",
+    metavar="CURE",
+    multiple=True,
+    type=click.Choice(profiles.CURE_NAMES),
+    help="Leave this cure out of the cured profile, and judge it as cured.",
+)
 @click.option("--seed", type=int, default=7, show_default=True)
 @click.option(
     "--port-base",
@@ -49,18 +56,21 @@ def run(
     name: str,
     *,
     profile: profiles.Profile | Literal["both"],
+    without: tuple[str, ...],
     seed: int,
     port_base: int,
     json_path: str | None,
 ) -> int:
     """Run an experiment.
 
-    On the lab that runs here, if one does and has that profile; otherwise on one
+    On the lab that runs here, if one does and has these cures; otherwise on one
     started for the run. `both` always starts its own, one after the other.
     """
     if name not in {row["name"] for row in experiments.available()}:
         known = ", ".join(row["name"] for row in experiments.available())
         raise click.UsageError(f"no experiment {name!r}; there are: {known}")
+    if without and profile != "cured":
+        raise click.UsageError("--without needs --profile cured")
     console = console_for(json_path)
     folder = state.default_folder()
     config = launcher.LabConfig(
@@ -73,7 +83,12 @@ def run(
             )
         else:
             result = experiments.one_profile(
-                name, profile, config=config, seed=seed, console=console
+                name,
+                profile,
+                config=config,
+                seed=seed,
+                console=console,
+                without=without,
             )
     emit(result, json_path)
     return result.exit_code

@@ -147,3 +147,17 @@ def test_commands_without_a_lab_say_so(tmp_path: Path, seawall_in: Any) -> None:
         done = seawall(*command)
         assert 2 == done.returncode, command
         assert "no lab is running" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--profile", "sick", "--without", "breakers"), "--profile cured"),
+        (("--profile", "cured", "--without", "vitamins"), "coalescing"),
+    ],
+)
+def test_a_cure_is_left_out_of_the_cured_profile_only(seawall, arguments, told):
+    """What cannot be left out is a usage error that says what can."""
+    done = seawall("chaos", "run", "slow-database", *arguments)
+
+    assert (done.returncode, told in done.stderr) == (2, True)
