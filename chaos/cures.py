@@ -205,7 +205,10 @@ def others_notice_nothing(scene: Scene, bounds: Bounds) -> Check:
             if one.journey == name and not one.away and one.home != scene.region
         ]
         before = figures.block(home, scene.timeline.before).p95_ms
-        during = figures.block(home, scene.timeline.during).p95_ms
+        lived = list(journeys.under_way(home, scene.timeline.during))
+        during = figures.block(
+            home, scene.timeline.during, choose=journeys.under_way
+        ).p95_ms
         if before is None or during is None:
             continue
         allowed = max(
@@ -215,11 +218,7 @@ def others_notice_nothing(scene: Scene, bounds: Bounds) -> Check:
             worst_excess = during - allowed
             worst = f"{name} p95 {before:g} ms before, {during:g} ms during"
             traces = [
-                one.trace_id
-                for one in sorted(home, key=lambda one: -one.latency_ms)
-                if scene.timeline.in_force_s
-                <= one.intended_s
-                < scene.timeline.removing_s
+                one.trace_id for one in sorted(lived, key=lambda one: -one.latency_ms)
             ]
     return Check(
         name="others_notice_nothing",

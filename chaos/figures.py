@@ -7,13 +7,15 @@ send time, failures included.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from chaos import journeys
 from chaos.journeys import CHECKOUT, Journey
 from chaos.timeline import Timeline, Window
+
+Choice = Callable[[Iterable[Journey], Window], Iterable[Journey]]
 
 BIN_S = 1.0
 GOOD_BINS = 3
@@ -45,20 +47,25 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 
 def block(
-    group: Iterable[Journey], window: Window, *, max_stale_ms: float = math.inf
+    group: Iterable[Journey],
+    window: Window,
+    *,
+    choose: Choice = journeys.ended,
+    max_stale_ms: float = math.inf,
 ) -> Block:
-    """Sum up the journeys that ended in the window.
+    """Sum up the journeys of a window: those that ended in it, unless told otherwise.
 
-    What a customer got was decided then: a checkout of ten seconds that was under way
-    when the fault came belongs to the fault, not to the steady state before it.
-    `offered_rps` alone counts those that were meant to start in the window.
+    Whichever are chosen, `offered_rps` counts what was meant to start in the window
+    and `goodput_rps` the successes that ended in it.
     """
     them = list(group)
-    found = list(journeys.ended(them, window))
+    found = list(choose(them, window))
     latencies = sorted(one.latency_ms for one in found)
     good = sum(one.succeeded(max_stale_ms) for one in found)
     degraded = sum(one.degraded and one.succeeded(max_stale_ms) for one in found)
     seconds = window.seconds or math.inf
+    offered = len(list(journeys.offered(them, window)))
+    served = sum(one.succeeded(max_stale_ms) for one in journeys.ended(them, window))
     return Block(
         journeys=len(found),
         success_ratio=_ratio(good, len(found)),
@@ -66,8 +73,8 @@ def block(
         p50_ms=_rounded(percentile(latencies, 0.50)),
         p95_ms=_rounded(percentile(latencies, 0.95)),
         p99_ms=_rounded(percentile(latencies, 0.99)),
-        offered_rps=round(len(list(journeys.offered(them, window))) / seconds, 2),
-        goodput_rps=round(good / seconds, 2),
+        offered_rps=round(offered / seconds, 2),
+        goodput_rps=round(served / seconds, 2),
     )
 
 
@@ -78,7 +85,12 @@ def groups(
     region: str,
     max_stale_ms: float,
 ) -> dict[str, dict[str, Block]]:
-    """Sum up each group of customers before, during and after the fault."""
+    """Sum up each group of customers before, during and after the fault.
+
+    What lived through any of the fault belongs to it: a checkout of ten seconds that
+    was under way when the fault came is none of the steady state, and one that the
+    fault left hanging is none of the recovery.
+    """
     members = {
         "all": all_journeys,
         # Customers whose home is in trouble, wherever they dial.
@@ -98,14 +110,14 @@ def groups(
             if one.journey == name and not one.away and one.home != region
         ]
     windows = {
-        "before": timeline.before,
-        "during": timeline.during,
-        "after": timeline.after,
+        "before": (timeline.before, journeys.ended),
+        "during": (timeline.during, journeys.under_way),
+        "after": (timeline.after, journeys.offered),
     }
     return {
         group: {
-            when: block(them, window, max_stale_ms=max_stale_ms)
-            for when, window in windows.items()
+            when: block(them, window, choose=choose, max_stale_ms=max_stale_ms)
+            for when, (window, choose) in windows.items()
         }
         for group, them in members.items()
     }

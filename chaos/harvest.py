@@ -48,26 +48,34 @@ def account(lab: Lab) -> Account:
     )
 
 
-def settle(lab: Lab, *, timeout: float) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """The spans in the store, and those that had ended and were never sent."""
+
+    received: int
+    unsent: int
+
+
+def settle(lab: Lab, *, timeout: float) -> Settled:
     """Wait until every span that has ended by now is in the store, or for `timeout` s.
 
     Work that goes on in the background never falls silent, so each process is asked
     how many spans have ended in it, and then until it has sent or lost so many.
-    Returns the number of spans in the store. Raises OSError.
+    Raises OSError.
     """
     give_up = time.monotonic() + timeout
     with ThreadPoolExecutor(8) as pool:
         ended = list(pool.map(_ended, lab.services))
-        waiting = list(zip(lab.services, ended, strict=True))
-        while waiting and time.monotonic() < give_up:
-            gone = list(pool.map(_left, [service for service, _ in waiting]))
-            waiting = [
-                one for one, left in zip(waiting, gone, strict=True) if left < one[1]
-            ]
-            if waiting:
-                time.sleep(POLL_S)
+        while True:
+            gone = pool.map(_left, lab.services)
+            unsent = sum(
+                max(0, had - left) for had, left in zip(ended, gone, strict=True)
+            )
+            if not unsent or time.monotonic() >= give_up:
+                break
+            time.sleep(POLL_S)
     time.sleep(WRITTEN_S)
-    return TraceStore(lab.traces).counts().received
+    return Settled(received=TraceStore(lab.traces).counts().received, unsent=unsent)
 
 
 def _lost(service: Service) -> int:

@@ -91,6 +91,15 @@ def offered(journeys: Iterable[Journey], window: Window) -> Iterator[Journey]:
     )
 
 
+def under_way(journeys: Iterable[Journey], window: Window) -> Iterator[Journey]:
+    """Those that lived through any of the window, whenever they began and ended."""
+    return (
+        one
+        for one in journeys
+        if one.intended_s < window.until_s and one.done_s >= window.since_s
+    )
+
+
 def ended(journeys: Iterable[Journey], window: Window) -> Iterator[Journey]:
     """Those whose customer got an answer, or gave up, in the window."""
     return (one for one in journeys if window.since_s <= one.done_s < window.until_s)

@@ -10,6 +10,7 @@ import contextlib
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,10 +173,12 @@ class Session:
         if self.verdict is not None:
             return self.verdict
         if not self.aborted and self._ended:
-            spans = harvest.settle(self.lab, timeout=LAST_SPANS_S)
-            self.files.tell("verdict", f"{spans} spans are in")
+            settled = harvest.settle(self.lab, timeout=LAST_SPANS_S)
+            self.files.tell("verdict", f"{settled.received} spans are in")
             if self._lost_before is not None:
-                self._lost = harvest.account(self.lab).since(self._lost_before)
+                lost = harvest.account(self.lab).since(self._lost_before)
+                # What is still on its way now is missing from the verdict.
+                self._lost = replace(lost, services=lost.services + settled.unsent)
         self.files.write("run.json", self._document())
         case = Case.load(self.files.folder, self.settings, self.lab.traces)
         self.verdict = {

@@ -57,7 +57,7 @@ def _load(case: Case) -> list[str]:
     if len(case.journeys) < offered - int(summary.get("dropped", 0)):
         found.append(f"{offered - len(case.journeys)} journeys have no result")
     assert case.timeline is not None
-    during = list(journeys.offered(case.journeys, case.timeline.during))
+    during = list(journeys.under_way(case.journeys, case.timeline.during))
     affected = sum(one.home == case.settings.region for one in during)
     for count, what, bound in (
         (len(during), "journeys", "min_journeys"),

@@ -208,7 +208,7 @@ def _slo(case: Case, groups: Groups, recovery: float | None) -> list[Check]:
 
 def _during(case: Case) -> list[Journey]:
     assert case.timeline is not None
-    return list(journeys.ended(case.journeys, case.timeline.during))
+    return list(journeys.under_way(case.journeys, case.timeline.during))
 
 
 def _failed(case: Case, *, region: str = "", other_than: str = "") -> list[str]:

@@ -1,13 +1,13 @@
 """INSERT as this data layer writes it: compiled once, and never with a target.
 
 SQLAlchemy 2.0 compiles PostgreSQL's INSERT anew at every execution, because a target
-of ON CONFLICT may hold anything. Ours has none: CockroachDB and the embedded cluster
-both refuse a target here (the region is part of every key).
+of ON CONFLICT may hold anything. Ours has none: the embedded cluster knows none over
+its regions, and the same statements run there and on CockroachDB.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any
 
 from sqlalchemy import Table
 from sqlalchemy.dialects.postgresql import dml
@@ -15,8 +15,8 @@ from sqlalchemy.dialects.postgresql import dml
 
 class _DoNothing(dml.OnConflictDoNothing):
     inherit_cache = True
-    # Nothing tells one from another.
-    _traverse_internals: ClassVar[list[Any]] = []  # type: ignore[misc]
+    # Without a target nothing tells one from another, and the key needs no part of it.
+    _traverse_internals: Any = ()
 
 
 class Insert(dml.Insert):
@@ -24,13 +24,19 @@ class Insert(dml.Insert):
 
     inherit_cache = True
 
-    def unless_there(self) -> Self:
-        """Leave out rows whose key is taken: ON CONFLICT DO NOTHING."""
-        other = self._generate()
-        other._post_values_clause = _DoNothing()  # noqa: SLF001 - a copy of ours
-        return other
+
+class InsertUnlessThere(Insert):
+    """An INSERT that leaves taken keys alone; see `insert_unless_there`."""
+
+    inherit_cache = True
+    _post_values_clause = _DoNothing()
 
 
 def insert(table: Table) -> Insert:
     """Begin an INSERT whose compiled form is kept by the engine."""
     return Insert(table)
+
+
+def insert_unless_there(table: Table) -> InsertUnlessThere:
+    """Begin the same, leaving out rows whose key is taken: ON CONFLICT DO NOTHING."""
+    return InsertUnlessThere(table)

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from cockroach.database import Database, Transaction
 from cockroach.ids import PublicId
-from cockroach.inserts import insert
+from cockroach.inserts import insert, insert_unless_there
 from cockroach.schema.tables import cart_items, cart_keys, customers, products
 from services.cart.domain import Addition, KeyReusedError, Known, Line, add
 
@@ -69,16 +69,12 @@ _KNOWN = union_all(
         literal("customer", Text()), literal("", Text()), literal(0, BigInteger())
     ).where(_this_customer),
 )
-_REMEMBER = (
-    insert(cart_keys)
-    .values(
-        crdb_region=_REGION,
-        customer_id=_CUSTOMER,
-        idem_key=bindparam("key", type_=Text()),
-        fingerprint=bindparam("fingerprint", type_=Text()),
-        created_at=_NOW,
-    )
-    .unless_there()
+_REMEMBER = insert_unless_there(cart_keys).values(
+    crdb_region=_REGION,
+    customer_id=_CUSTOMER,
+    idem_key=bindparam("key", type_=Text()),
+    fingerprint=bindparam("fingerprint", type_=Text()),
+    created_at=_NOW,
 )
 _REMEMBERED = select(cart_keys.c.fingerprint).where(_this_key)
 _EMPTY = delete(cart_items).where(_this_cart)

@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from cockroach.inserts import insert
+from cockroach.inserts import insert_unless_there
 from cockroach.schema.tables import reservations, stock
 
 _REGION = bindparam("region", type_=stock.c.crdb_region.type)
@@ -53,14 +53,13 @@ _enough = and_(
 )
 _short = exists().select_from(_wanted).where(~exists().where(_enough))
 _fresh = (
-    insert(reservations)
+    insert_unless_there(reservations)
     .from_select(
         ["crdb_region", "order_id", "lines", "state", "updated_at"],
         select(_REGION, _ORDER, _LINES, literal("reserved", Text()), _NOW).where(
             ~_short
         ),
     )
-    .unless_there()
     .returning(reservations.c.order_id)
     .cte("fresh")
 )
@@ -138,16 +137,12 @@ RELEASE = (
 )
 
 # A released reservation that never was: whoever comes late is refused.
-FORBID = (
-    insert(reservations)
-    .values(
-        crdb_region=_REGION,
-        order_id=_ORDER,
-        lines=literal([], JSONB()),
-        state="released",
-        updated_at=_NOW,
-    )
-    .unless_there()
+FORBID = insert_unless_there(reservations).values(
+    crdb_region=_REGION,
+    order_id=_ORDER,
+    lines=literal([], JSONB()),
+    state="released",
+    updated_at=_NOW,
 )
 
 # --- one statement for each item, inside a transaction --------------------------
@@ -160,16 +155,12 @@ TAKE_ONE = (
 RETURN_ONE = (
     update(stock).values(available=stock.c.available + _QUANTITY).where(_this_product)
 )
-OPEN = (
-    insert(reservations)
-    .values(
-        crdb_region=_REGION,
-        order_id=_ORDER,
-        lines=_LINES,
-        state="reserved",
-        updated_at=_NOW,
-    )
-    .unless_there()
+OPEN = insert_unless_there(reservations).values(
+    crdb_region=_REGION,
+    order_id=_ORDER,
+    lines=_LINES,
+    state="reserved",
+    updated_at=_NOW,
 )
 REWRITE = update(reservations).values(lines=_LINES, updated_at=_NOW).where(_this_order)
 CLOSE = (

@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, DateTime, Text, and_, bindparam, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
-from cockroach.inserts import insert
+from cockroach.inserts import insert_unless_there
 from cockroach.schema.tables import intake
 
 _REGION = bindparam("region", type_=intake.c.crdb_region.type)
@@ -12,21 +12,17 @@ _HOME = bindparam("home", type_=Text())
 _KEY = bindparam("key", type_=Text())
 _NOW = bindparam("now", type_=DateTime(timezone=True))
 
-HOLD = (
-    insert(intake)
-    .values(
-        crdb_region=_REGION,
-        id=_ID,
-        home_region=_HOME,
-        customer_id=bindparam("customer", type_=intake.c.customer_id.type),
-        idem_key=_KEY,
-        fingerprint=bindparam("fingerprint", type_=Text()),
-        body=bindparam("body", type_=JSONB()),
-        state="held",
-        created_at=_NOW,
-        drained_at=None,
-    )
-    .unless_there()
+HOLD = insert_unless_there(intake).values(
+    crdb_region=_REGION,
+    id=_ID,
+    home_region=_HOME,
+    customer_id=bindparam("customer", type_=intake.c.customer_id.type),
+    idem_key=_KEY,
+    fingerprint=bindparam("fingerprint", type_=Text()),
+    body=bindparam("body", type_=JSONB()),
+    state="held",
+    created_at=_NOW,
+    drained_at=None,
 )
 BY_KEY = select(intake).where(
     intake.c.crdb_region == _REGION,

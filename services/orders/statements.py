@@ -16,7 +16,7 @@ from sqlalchemy import (
     update,
 )
 
-from cockroach.inserts import insert
+from cockroach.inserts import insert, insert_unless_there
 from cockroach.schema.tables import order_items, orders
 
 _REGION = bindparam("region", type_=orders.c.crdb_region.type)
@@ -49,7 +49,7 @@ _ITEM_COLUMNS = (
 
 # --- writing --------------------------------------------------------------------
 
-INSERT_ORDER = insert(orders).values(_HEAD).unless_there()
+INSERT_ORDER = insert_unless_there(orders).values(_HEAD)
 INSERT_ITEM = insert(order_items).values(
     crdb_region=_REGION,
     order_id=_ORDER,

@@ -12,7 +12,7 @@ from sqlalchemy import (
     update,
 )
 
-from cockroach.inserts import insert
+from cockroach.inserts import insert, insert_unless_there
 from cockroach.schema.tables import ledger_entries, payments
 
 _REGION = bindparam("region", type_=payments.c.crdb_region.type)
@@ -29,20 +29,16 @@ _this_payment = and_(payments.c.crdb_region == _REGION, payments.c.order_id == _
 PAYMENT = select(payments).where(_this_payment)
 
 # The first outcome stands: a second one changes nothing.
-RECORD = (
-    insert(payments)
-    .values(
-        crdb_region=_REGION,
-        order_id=_ORDER,
-        idem_key=_KEY,
-        fingerprint=_FINGERPRINT,
-        amount_minor=_AMOUNT,
-        currency=_CURRENCY,
-        state=_STATE,
-        created_at=_NOW,
-        updated_at=_NOW,
-    )
-    .unless_there()
+RECORD = insert_unless_there(payments).values(
+    crdb_region=_REGION,
+    order_id=_ORDER,
+    idem_key=_KEY,
+    fingerprint=_FINGERPRINT,
+    amount_minor=_AMOUNT,
+    currency=_CURRENCY,
+    state=_STATE,
+    created_at=_NOW,
+    updated_at=_NOW,
 )
 
 # --- one statement for a change of state and its booking ------------------------

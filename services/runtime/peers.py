@@ -5,7 +5,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import grpc
 
@@ -80,7 +80,7 @@ class Peers:
         self._interceptors = interceptors
         self._credentials = credentials
         self._channels: dict[tuple[str, str], list[grpc.aio.Channel]] = {}
-        self._stubs: dict[tuple[object, str, str], object] = {}
+        self._stubs: dict[tuple[object, str, str], Any] = {}
 
     def regions(self, service: str) -> tuple[str, ...]:
         """List the regions in which a service can be called."""
@@ -98,13 +98,14 @@ class Peers:
         """
         region = region or self._region
         key = (kind, service, region)
-        known = self._stubs.get(key)
+        known: S | None = self._stubs.get(key)
         if known is None:
             stubs = [kind(channel) for channel in self._channels_to(service, region)]
-            # A host name's channels take turns; most have one and no need of it.
-            known = stubs[0] if len(stubs) == 1 else _Rotation(stubs)
+            # A host name's channels take turns, and their rotation has every method
+            # of the stubs; most have one channel and no need of it.
+            known = stubs[0] if len(stubs) == 1 else cast("S", _Rotation(stubs))
             self._stubs[key] = known
-        return known  # type: ignore[return-value]
+        return known
 
     async def close(self) -> None:
         """Close every channel."""

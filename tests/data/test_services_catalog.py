@@ -19,12 +19,17 @@ CONSUMER = "eu-00000000-0000-4000-8000-000000000011"
 NOBODY = "eu-00000000-0000-4000-8000-999999999999"
 
 
+both = pytest.mark.parametrize("catalog", profiles.PROFILES, indirect=True)
+
+
 @pytest.fixture
-async def catalog(cluster: EmbeddedCluster, tmp_path: Path) -> AsyncIterator[Running]:
+async def catalog(
+    cluster: EmbeddedCluster, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Running]:
     environ = environment(
         "catalog",
         tmp_path,
-        policies=profiles.values(profiles.cures_of("cured")),
+        policies=profiles.values(profiles.cures_of(getattr(request, "param", "cured"))),
         database=cluster.target("eu"),
     )
     async with serving(environ) as running:
@@ -52,6 +57,7 @@ async def refused(call):
     return caught.value.code().name, info.reason, fields
 
 
+@both
 async def test_the_front_page_lists_the_most_popular_first(stub):
     """The empty category is the front page: 24 products, the most popular first."""
     page = common_pb2.PageRequest(page_size=100)
@@ -63,6 +69,7 @@ async def test_the_front_page_lists_the_most_popular_first(stub):
     assert not reply.HasField("degraded")
 
 
+@both
 async def test_pages_follow_each_other_without_gap_or_repeat(stub):
     """Following the tokens visits every product of a category once."""
     seen, token = [], ""

@@ -156,8 +156,22 @@ def test_commands_without_a_lab_say_so(tmp_path: Path, seawall_in: Any) -> None:
         (("--profile", "cured", "--without", "vitamins"), "coalescing"),
     ],
 )
-def test_a_cure_is_left_out_of_the_cured_profile_only(seawall, arguments, told):
-    """What cannot be left out is a usage error that says what can."""
+def test_a_cure_is_left_out_of_the_cured_profile_only(
+    seawall: Any, arguments: tuple[str, ...], told: str
+) -> None:
+    """What cannot be left out is refused, with a word on what can."""
     done = seawall("chaos", "run", "slow-database", *arguments)
 
     assert (done.returncode, told in done.stderr) == (2, True)
+
+
+def test_a_lab_with_every_cure_is_not_one_without(
+    lab: dict[str, Any], seawall: Seawall
+) -> None:
+    """The lab that runs is used only when its cures are those asked for."""
+    done = seawall(
+        "chaos", "run", "slow-database", "--profile", "cured", "--without", "breakers"
+    )
+
+    assert 2 == done.returncode
+    assert "is running already" in done.stderr

@@ -79,13 +79,13 @@ def test_a_process_is_waited_for_until_what_had_ended_is_sent(lab_of, monkeypatc
     monkeypatch.setattr(harvest, "POLL_S", 0.0)
     process = Process(ended=7, sent=0)
 
-    assert harvest.settle(lab_of(process), timeout=10) == 0
+    assert harvest.settle(lab_of(process), timeout=10).unsent == 0
     assert process.asked == 1 + 4
 
 
 def test_a_process_that_sends_nothing_holds_it_up_for_so_long_only(lab_of):
-    """What it never sent is missed by those who count the traces."""
-    process = Process(ended=7, sent=0, sends=0)
+    """What it never sent is told, so that a verdict can miss it."""
+    process = Process(ended=7, sent=4, sends=0)
 
-    harvest.settle(lab_of(process), timeout=0.3)
+    assert harvest.settle(lab_of(process), timeout=0.3).unsent == 3
     assert process.asked > 1

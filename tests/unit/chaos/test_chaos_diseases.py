@@ -69,6 +69,15 @@ def test_identical_loads_pile_up(world, apart_s, passed):
     assert check("identical_loads_pile_up", world, at_least=20).passed is passed
 
 
+@pytest.mark.parametrize(("at_s", "passed"), [(1040.1, True), (1045, False)])
+def test_the_crowd_at_the_faults_end_is_a_herd_of_the_fault(world, at_s, passed):
+    """It comes as the fault is taken off; who comes later is not the fault's."""
+    for _ in range(25):
+        world.sql("SELECT products", at_s, 400, key="front")
+
+    assert check("identical_loads_pile_up", world, at_least=20).passed is passed
+
+
 def test_different_keys_are_no_herd(world):
     """Forty readers of forty keys do not ask the same question."""
     for n in range(40):
