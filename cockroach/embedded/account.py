@@ -14,17 +14,23 @@ import pwd
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from cockroach.embedded.binaries import Binaries
 from cockroach.embedded.errors import AccountError
 
 _NOBODY = 65534
 _STEP_DOWN_TO = ("postgres", "nobody")
+# Becomes the account and then the program. subprocess' own `user` would fork, and a
+# fork of a process that uses gRPC now and then breaks its child.
+_BECOME = (
+    "import os, sys; uid, gid = map(int, sys.argv[1:3]); os.setgroups([]); "
+    "os.setgid(gid); os.setuid(uid); os.execv(sys.argv[3], sys.argv[3:])"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +42,13 @@ class Account:
     gid: int | None = None
     prefix: tuple[str, ...] = ()
 
-    def options(self) -> dict[str, Any]:
-        """Give what subprocess needs to become this account."""
-        if self.uid is None:
-            return {}
-        return {"user": self.uid, "group": self.gid, "extra_groups": []}
-
-    def command(self, *argv: str | Path) -> list[str]:
-        """Put the account's launcher, if it has one, before a command."""
-        return [*self.prefix, *map(str, argv)]
+    def command(self, program: Path, *arguments: str | Path) -> list[str]:
+        """Put what becomes this account before a command."""
+        become: list[str] = []
+        if self.uid is not None:
+            become = [sys.executable, "-I", "-S", "-c", _BECOME]
+            become += [str(self.uid), str(self.gid)]
+        return [*self.prefix, *become, str(program), *map(str, arguments)]
 
     def own(self, path: Path) -> None:
         """Hand a file or directory to the account."""
@@ -60,7 +64,6 @@ class Account:
                 timeout=10,
                 check=False,
                 cwd="/",
-                **self.options(),
             )
         except (OSError, subprocess.SubprocessError):
             return False

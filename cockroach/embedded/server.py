@@ -94,7 +94,6 @@ class Server:
             check=False,
             cwd="/",
             env=_environment(),
-            **self._account.options(),
         )
         if done.returncode != 0:
             raise _explain(f"initdb of {self.data}", done.stderr, self)
@@ -153,7 +152,6 @@ class Server:
                 start_new_session=True,
                 cwd="/",
                 env=_environment(),
-                **self._account.options(),
             )
 
     def wait_ready(self, timeout: float = 30.0) -> None:
