@@ -19,7 +19,8 @@ SEAWALL = Path(sys.executable).with_name("seawall")
 SHORT = {
     "SEAWALL_EXERCISE_S": "3",
     "SEAWALL_BASELINE_S": "3",
-    "SEAWALL_FAULT_S": "6",
+    # Long enough for sick checkouts to cross the ocean a few times each.
+    "SEAWALL_FAULT_S": "8",
     "SEAWALL_AFTER_S": "4",
 }
 FIGURES = {
