@@ -25,9 +25,11 @@ from cockroach.errors import (
     OutOfRetriesError,
     TransactionConflictError,
 )
+from cockroach.explain import plan_of
 from cockroach.fleet import Fleet
 from cockroach.health import RegionHealth
 from cockroach.lease import Lease, Params, Result
+from cockroach.plans import Planned, Plans
 from cockroach.policy import DataPolicy
 from cockroach.pools import PoolStats
 from cockroach.probe import Prober
@@ -59,7 +61,8 @@ class Database:
 
     `policy` is asked at every call, so a new snapshot takes effect with the next
     statement; what runs finishes on the old connections. `listener` hears of breaker
-    changes, retries and refusals. Errors are those of `cockroach.errors`.
+    changes, retries and refusals. Statements that take `plan_after_s` or longer have
+    their plan on their span. Errors are those of `cockroach.errors`.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Database:
         listener: Listener | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
+        plan_after_s: float = 0.1,
     ) -> None:
         self._region = region
         self._policy = policy
@@ -90,6 +94,7 @@ class Database:
         self._health: dict[str, RegionHealth] = {}
         self._probers: dict[str, Prober] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self._plans = Plans(self._explain, slow_s=plan_after_s)
         self._now = policy()
         self._fleet.apply(self._now)
 
@@ -107,6 +112,7 @@ class Database:
         """Stop probing and close every connection; refuse those who still wait."""
         for prober in self._probers.values():
             await prober.stop()
+        await self._plans.close()
         for task in self._leaving:
             task.cancel()
         await asyncio.gather(*self._leaving, return_exceptions=True)
@@ -251,7 +257,7 @@ class Database:
                 # It opened while we waited: nothing more is to be asked.
                 pool.release(session)
                 raise health.refusal()
-        note = Note(self._tracer, decision.attributes)
+        note = Note(self._tracer, decision, plans=self._plans)
         return Lease(session, pool, note, home=home, health=health)
 
     async def _pause(
@@ -346,7 +352,7 @@ class Database:
             session = await pool.acquire(_PROBE_S)
         except DatabaseError:
             return False, self._clock() - began
-        note = Note(self._tracer, decision.attributes, key="probe")
+        note = Note(self._tracer, decision, "probe")
         lease = Lease(session, pool, note, home=home, health=RegionHealth.blind(home))
         try:
             async with asyncio.timeout(_PROBE_S):
@@ -361,6 +367,14 @@ class Database:
             return False, note.elapsed_s
         lease.give_back()
         return True, note.elapsed_s
+
+    async def _explain(self, planned: Planned) -> str | None:
+        home = planned.home
+        if self._health_of(self._now, home).state != "closed":
+            return None
+        decision = self._router.probe(home, planned.gateway)
+        pool = self._fleet.pool(planned.gateway)
+        return await plan_of(planned, pool, Note(self._tracer, decision, "plan"))
 
     async def _warm(self, policy: DataPolicy) -> None:
         if policy.warm:

@@ -52,8 +52,7 @@ class Cursor(psycopg.AsyncCursor[Any]):
             spans.failed(span, error)
             raise
         finally:
-            note.elapsed_s = _perf() - began
-            span.end()
+            note.end(span, _perf() - began, params)
 
     async def executemany(
         self, query: Any, params_seq: Any, *, returning: bool = False
@@ -75,8 +74,7 @@ class Cursor(psycopg.AsyncCursor[Any]):
             spans.failed(span, error)
             raise
         finally:
-            note.elapsed_s = _perf() - began
-            span.end()
+            note.end(span, _perf() - began, rows[0] if rows else None)
 
 
 class _Leavable(psycopg.AsyncConnection[Any]):

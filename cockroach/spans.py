@@ -15,6 +15,8 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from cockroach import statements
+from cockroach.plans import Planned, Plans
+from cockroach.routing import Decision
 from observability import names
 
 _CLIENT = SpanKind.CLIENT
@@ -24,16 +26,23 @@ class Note:
     """What the layer above knows about the next statements of one connection.
 
     The driver writes back `elapsed_s`, the time the last one spent on the wire.
+    `plans` ends the spans of those that were slow; without it none has a plan.
     """
 
-    __slots__ = ("attributes", "elapsed_s", "key", "text", "tracer")
+    __slots__ = ("decision", "elapsed_s", "key", "plans", "text", "tracer")
 
     def __init__(
-        self, tracer: trace.Tracer, attributes: Mapping[str, Any], key: object = None
+        self,
+        tracer: trace.Tracer,
+        decision: Decision,
+        key: object = None,
+        *,
+        plans: Plans | None = None,
     ) -> None:
         self.tracer = tracer
-        self.attributes = attributes
+        self.decision = decision
         self.key = key
+        self.plans = plans
         self.elapsed_s = 0.0
         self.text = ""
 
@@ -41,12 +50,27 @@ class Note:
         """Open the span of one statement."""
         self.text = text
         name, constant = statements.describe(text)
-        attributes: dict[str, Any] = {**self.attributes, **constant}
+        attributes: dict[str, Any] = {**self.decision.attributes, **constant}
         if constant[names.DB_OPERATION] not in names.TRANSACTION_CONTROL:
             attributes[names.DB_KEY] = load_key(self.key, params)
         if batch > 1:
             attributes[names.DB_BATCH_SIZE] = batch
         return self.tracer.start_span(name, kind=_CLIENT, attributes=attributes)
+
+    def end(self, span: Span, elapsed_s: float, params: object) -> None:
+        """End the span of a statement that spent so long on the wire."""
+        self.elapsed_s = elapsed_s
+        plans = self.plans
+        if (
+            plans is None
+            or elapsed_s < plans.slow_s
+            or not span.is_recording()
+            or statements.controls(self.text)
+        ):
+            span.end()
+            return
+        chosen = self.decision
+        plans.end(span, Planned(chosen.gateway, chosen.home, self.text, params))
 
 
 def load_key(key: object, params: object) -> str:

@@ -39,6 +39,9 @@ def describe(text: str) -> tuple[str, dict[str, str]]:
         tables: list[str] = []
     else:
         operation, tables, summary = _summary(text, first)
+        if first == "EXPLAIN":
+            # It reads and writes nothing of what it names.
+            operation, summary = first, f"{first} {summary}"
     attributes = {
         names.DB_OPERATION: operation,
         names.DB_QUERY_SUMMARY: summary,
@@ -53,6 +56,11 @@ def describe(text: str) -> tuple[str, dict[str, str]]:
 def writes(text: str) -> bool:
     """Tell whether a statement could change rows; FOR UPDATE counts as a write."""
     return _WRITE.search(text) is not None
+
+
+def controls(text: str) -> bool:
+    """Tell whether a statement is BEGIN, COMMIT or ROLLBACK, which have no plan."""
+    return describe(text)[0] in names.TRANSACTION_CONTROL
 
 
 def _summary(text: str, first: str) -> tuple[str, list[str], str]:

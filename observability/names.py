@@ -49,6 +49,7 @@ DB_BATCH_SIZE: Final = "db.operation.batch.size"
 DB_STATUS: Final = "db.response.status_code"  # SQLSTATE
 DB_KEY: Final = "seawall.db.key"  # identity of the load, never its values
 DB_PROBE: Final = "seawall.db.probe"
+DB_PLAN: Final = "seawall.db.plan.text"  # on the event of a slow statement
 DB_ATTEMPT: Final = "seawall.db.attempt"  # of a transaction, from 0
 POOL_WAIT_MS: Final = "seawall.db.pool.wait_ms"
 GATEWAY_NAME: Final = "seawall.gateway.name"

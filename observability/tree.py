@@ -13,7 +13,6 @@ _BAR = 24
 _SHOWN = (
     names.ATTEMPT_TARGET,
     names.PREVIOUS_ATTEMPTS,
-    names.GATEWAY_NAME,
     names.REFUSAL,
     names.FALLBACK,
     names.CACHE_SOURCE,
@@ -26,7 +25,8 @@ def render(spans: Sequence[Span]) -> Tree:
     """Return the tree of one trace; spans whose parent is missing stand at the top.
 
     Each line has the name, the service and its place, start and duration in
-    milliseconds, a bar on the trace's own time line, status and what matters most.
+    milliseconds, a bar on the trace's own time line, status and what matters most;
+    a statement also its gateway with the reason for it. Plans stand below slow ones.
     """
     known = {span.span_id for span in spans}
     below: defaultdict[str | None, list[Span]] = defaultdict(list)
@@ -38,11 +38,23 @@ def render(spans: Sequence[Span]) -> Tree:
     tree = Tree(Text(f"{title}  {total / 1e6:.1f} ms  {len(spans)} spans", "bold"))
     # No recursion: a chain of retries can be deeper than Python likes.
     waiting = [(tree, span) for span in reversed(below[None])]
+    plans: set[str] = set()
     while waiting:
         branch, span = waiting.pop()
         grown = branch.add(_line(span, start, total))
+        _add_plans(grown, span, plans)
         waiting.extend((grown, child) for child in reversed(below[span.span_id]))
     return tree
+
+
+def _add_plans(branch: Tree, span: Span, seen: set[str]) -> None:
+    for event in span.events:
+        plan = str(event.attributes.get(names.DB_PLAN, ""))
+        if not plan:
+            continue
+        # A chatty request has the same plan fifty times.
+        branch.add(Text("plan as above" if plan in seen else plan, "dim"))
+        seen.add(plan)
 
 
 def _line(span: Span, start: int, total: int) -> Text:
@@ -61,6 +73,11 @@ def _line(span: Span, start: int, total: int) -> Text:
         line.append(f"  {status}", "red")
     elif span.status == "ERROR":
         line.append("  ERROR", "red")
+    gateway = span.attributes.get(names.GATEWAY_NAME)
+    if gateway is not None:
+        reason = span.attributes.get(names.BALANCER_REASON, "")
+        home = span.attributes.get(names.HOME_REGION, "")
+        line.append(f"  via {gateway} ({reason}) for rows of {home}", "yellow")
     for key in _SHOWN:
         value = span.attributes.get(key)
         if value is not None and value != 0:

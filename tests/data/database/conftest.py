@@ -39,7 +39,9 @@ async def database(
 ) -> AsyncIterator[Make]:
     made: list[Database] = []
 
-    def make(region: str = "eu", /, **values: Any) -> Database:
+    def make(
+        region: str = "eu", /, plan_after_s: float = 10.0, **values: Any
+    ) -> Database:
         policy = DataPolicy(**(POLICY | values))
         one = Database(
             cluster.target(region),
@@ -47,6 +49,7 @@ async def database(
             application="test",
             policy=lambda: policy,
             listener=listener,
+            plan_after_s=plan_after_s,
         )
         made.append(one)
         return one

@@ -4,13 +4,14 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from opentelemetry.proto.trace.v1 import trace_pb2
 from rich.console import Console
 
 from observability import names
-from observability.spans import LazyAttributes
+from observability.spans import LazyAttributes, SpanEvent
 from observability.tree import render
 
 
@@ -72,7 +73,12 @@ def test_a_trace_is_drawn_with_timings(make):
     """The tree shows who called whom, when, how long, where and how it ended."""
     root = make("journey checkout", 0, 100, service="load", region="")
     call = make("shop.v1.Orders/PlaceOrder", 10, 90, parent=root, kind="SERVER")
-    tags = {names.GATEWAY_NAME: "eu-a", names.DB_STATUS: "40001"}
+    tags = {
+        names.GATEWAY_NAME: "us-a",
+        names.BALANCER_REASON: "round_robin",
+        names.HOME_REGION: "eu",
+        names.DB_STATUS: "40001",
+    }
     make_error = make("INSERT orders", 20, 60, parent=call, status="ERROR", tags=tags)
     output = io.StringIO()
     Console(file=output, width=200, no_color=True).print(
@@ -83,8 +89,25 @@ def test_a_trace_is_drawn_with_timings(make):
     assert "100.0 ms  3 spans" in lines[0]
     assert "journey checkout  load" in lines[1]
     assert "10.0 +    80.0 ms  shop.v1.Orders/PlaceOrder  orders eu" in lines[2]
-    assert "INSERT orders  orders eu  ERROR  name=eu-a  status_code=40001" in lines[3]
+    assert (
+        "INSERT orders  orders eu  ERROR  via us-a (round_robin) for rows of eu"
+        "  status_code=40001" in lines[3]
+    )
     assert lines[1].index("━") < lines[2].index("━")
+
+
+def test_a_plan_stands_below_its_statement_once(make):
+    """A slow statement shows why it was slow; its equals refer to it."""
+    tags = {names.DB_PLAN: "Foreign Scan on orders_eu\n  Remote SQL: SELECT 1"}
+    event = SpanEvent(names.EVENT_SLOW_PLAN, 0, tags)
+    slow = [replace(make("SELECT orders", n, n + 1), events=(event,)) for n in (0, 5)]
+    output = io.StringIO()
+    Console(file=output, width=200, no_color=True).print(render(slow))
+
+    drawn = output.getvalue()
+    assert drawn.count("Foreign Scan on orders_eu") == 1
+    assert drawn.count("Remote SQL: SELECT 1") == 1
+    assert drawn.count("plan as above") == 1
 
 
 def test_an_empty_trace_draws_nothing():

@@ -1,0 +1,124 @@
+"""Slow statements carry their plan; nobody waits for it and no value is in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry.sdk.trace import ReadableSpan
+from sqlalchemy import bindparam, select, update
+
+from cockroach import ids
+from cockroach.schema.tables import customers
+from observability import names
+
+CUSTOMER = select(customers.c.name).where(
+    customers.c.crdb_region == bindparam("region"), customers.c.id == bindparam("id")
+)
+ME = {"region": "eu", "id": ids.customer_id("eu", 3).uuid}
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - the condition has no event
+            await asyncio.sleep(0.01)
+
+
+def ended(spans: Any, home: str = "eu") -> list[ReadableSpan]:
+    return [
+        span
+        for span in spans.get_finished_spans()
+        if (span.attributes or {}).get(names.HOME_REGION) == home
+        and span.name != names.SPAN_POOL_ACQUIRE
+        and not (span.attributes or {}).get(names.DB_PROBE)
+    ]
+
+
+def plan(span: ReadableSpan) -> str:
+    texts = [
+        str((event.attributes or {})[names.DB_PLAN])
+        for event in span.events
+        if event.name == names.EVENT_SLOW_PLAN
+    ]
+    return texts[0] if len(texts) == 1 else ""
+
+
+async def test_a_slow_statement_at_the_wrong_gateway_shows_the_trip(
+    database, spans
+) -> None:
+    one = database("us", plan_after_s=0.0, gateway_choice="round_robin_all", warm=False)
+    # Often enough to come to a gateway that was asked before, plan known by then.
+    for _ in range(12):
+        await one.fetch("eu", CUSTOMER, ME)
+    await until(lambda: len(ended(spans)) == 12)
+    told = [(span.attributes or {}, plan(span)) for span in ended(spans)]
+    assert all(text for _, text in told)
+    for attributes, text in told:
+        local = attributes[names.GATEWAY_REGION] == "eu"
+        assert ("Foreign Scan" in text) is not local, text
+        assert str(ME["id"]) not in text
+        assert "= ?" in text
+
+
+async def test_the_span_ends_when_the_statement_did(database, spans) -> None:
+    one = database(plan_after_s=0.0)
+    await one.start()
+    await one.fetch("eu", CUSTOMER, ME)
+    await until(lambda: bool(ended(spans)))
+    (span,) = ended(spans)
+    (event,) = [e for e in span.events if e.name == names.EVENT_SLOW_PLAN]
+    assert event.timestamp == span.end_time
+    explained = [
+        s for s in spans.get_finished_spans() if s.name == "EXPLAIN SELECT customers"
+    ]
+    assert len(explained) == 1
+    assert explained[0].parent is None
+    assert explained[0].start_time >= span.end_time
+
+
+async def test_writes_and_transactions_are_explained_and_not_run(
+    database, spans
+) -> None:
+    one = database(plan_after_s=0.0)
+    await one.start()
+    customer = ids.customer_id("eu", 4).uuid
+    name = "a name that stays in the database"
+    change = (
+        update(customers)
+        .where(customers.c.crdb_region == "eu", customers.c.id == customer)
+        .values(name=name)
+    )
+
+    async def work(transaction: Any) -> None:
+        await transaction.execute(change)
+
+    await one.transaction("eu", work)
+    await until(lambda: any(span.name == "COMMIT" for span in ended(spans)))
+    await until(lambda: any(plan(span) for span in ended(spans)))
+    by_name = {span.name: plan(span) for span in ended(spans)}
+    assert "Update on" in by_name["UPDATE customers"]
+    assert name not in by_name["UPDATE customers"]
+    assert not by_name["BEGIN"]
+    assert not by_name["COMMIT"]
+
+
+async def test_no_idle_connection_no_plan_and_no_harm(database, spans) -> None:
+    """Callers come first: the plan is asked for only where nobody waits."""
+    one = database(plan_after_s=0.0, pool_size=1)
+    await one.start()
+
+    async def work(transaction: Any) -> None:
+        await transaction.fetch(CUSTOMER, ME)
+        await until(lambda: any(s.name == "SELECT customers" for s in ended(spans)))
+
+    await one.transaction("eu", work)
+    (span,) = [s for s in ended(spans) if s.name == "SELECT customers"]
+    assert not span.events
+
+
+async def test_fast_statements_have_none(database, spans) -> None:
+    one = database(plan_after_s=10.0)
+    await one.fetch("eu", CUSTOMER, ME)
+    assert [plan(span) for span in ended(spans)] == [""]
+    assert not [s for s in spans.get_finished_spans() if s.name.startswith("EXPLAIN")]
