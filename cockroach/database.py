@@ -235,7 +235,7 @@ class Database:
         health.admit()
         fleet = self._fleet
         decision = self._router.choose(
-            policy.gateway_choice, home, fleet.load, avoid=fleet.avoided()
+            policy.gateway_choice, home, fleet.load, avoid=health.avoided()
         )
         pool = fleet.pool(decision.gateway)
         session = pool.take_idle()
@@ -244,9 +244,12 @@ class Database:
             try:
                 session = await pool.acquire()
             except ConnectRefusedError:
-                fleet.avoid(decision.gateway)
                 health.record(
-                    health.permit(), ok=False, latency_s=self._clock() - began
+                    health.permit(),
+                    ok=False,
+                    latency_s=self._clock() - began,
+                    gateway=decision.gateway.name,
+                    refused=True,
                 )
                 raise
             finally:

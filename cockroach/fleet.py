@@ -11,12 +11,9 @@ from cockroach.pools import GatewayPool, PoolStats
 from cockroach.sessions import SessionFactory
 from cockroach.topology import DatabaseTarget, Gateway, rtt_ms
 
-# A gateway that refused us is passed by for so long while the region has another.
-_AVOID_S = 1.0
 # Round trips that opening a connection takes on a raw link, with some to spare: the
 # wait for a far gateway's first connection is distance, not trouble.
 _OPENING_TRIPS = 8
-_NOBODY: frozenset[str] = frozenset()
 
 
 class Fleet:
@@ -37,7 +34,6 @@ class Fleet:
         self._rng = rng
         self._pools: dict[str, GatewayPool] = {}
         self._retired: list[GatewayPool] = []
-        self._avoid_until: dict[str, float] = {}
         self._shape: tuple[object, ...] = ()
         self._sizes: tuple[int, int, float] = (1, 0, 1.0)
 
@@ -86,20 +82,6 @@ class Fleet:
         """Count the statements in flight or waiting at a gateway."""
         pool = self._pools.get(gateway.name)
         return 0 if pool is None else pool.busy
-
-    def avoid(self, gateway: Gateway) -> None:
-        """Pass a gateway by for a second."""
-        self._avoid_until[gateway.name] = self._clock() + _AVOID_S
-
-    def avoided(self) -> frozenset[str]:
-        """Name the gateways to pass by now."""
-        if not self._avoid_until:
-            return _NOBODY
-        now = self._clock()
-        self._avoid_until = {
-            name: until for name, until in self._avoid_until.items() if until > now
-        }
-        return frozenset(self._avoid_until)
 
     async def fill(self, gateways: Sequence[Gateway]) -> None:
         """Open the kept connections of some gateways, one at a time at each.

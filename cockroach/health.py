@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from cockroach.errors import DatabaseUnavailableError
+from cockroach.outliers import GatewayEjected, Outliers
 from cockroach.policy import DataPolicy
 from resilience import BreakerConfig, CallRefused, CircuitBreaker, Listener, Permit
 
 _RECENT_S = 2.0
 _WINDOW_S = 3
+_MOST_HELD = 16
 _BLIND = DataPolicy(
     gateway_choice="home_region",
     single_statements="autocommit",
@@ -23,10 +26,12 @@ _BLIND = DataPolicy(
 
 
 class RegionHealth:
-    """Judges the statements sent to one region's own gateways.
+    """Judges the statements sent to one region's own gateways, together and apart.
 
-    Only a closed breaker lets statements through; while it is not closed the only
-    ones that go are the prober's, which alone take half-open permits.
+    What is bad at one gateway while another does well is that gateway's trouble: it
+    sits out. It counts against the region as soon as no gateway does well. Only a
+    closed breaker lets statements through; while it is not closed the only ones that
+    go are the prober's, which alone take half-open permits.
     """
 
     def __init__(
@@ -48,6 +53,9 @@ class RegionHealth:
         self._listener = listener
         self._last_at = float("-inf")
         self._last_slow = False
+        self._outliers = Outliers()
+        # Bad answers of one gateway, which the region may have to answer for yet.
+        self._held: deque[tuple[float, Permit, bool, float]] = deque(maxlen=_MOST_HELD)
         self.breaker: CircuitBreaker | None = None
         if policy.breaker and policy.gateway_choice == "home_region":
             self.breaker = CircuitBreaker(
@@ -113,20 +121,54 @@ class RegionHealth:
             return None
         return self.breaker.acquire()
 
-    def record(self, permit: Permit | None, *, ok: bool, latency_s: float) -> None:
-        """Count one finished statement."""
-        self._last_at = self._clock()
-        self._last_slow = not ok or latency_s > self.slow_s
+    def avoided(self) -> frozenset[str]:
+        """Name the gateways to pass by now; never all of them."""
+        return self._outliers.avoided(self._clock())
+
+    def record(
+        self,
+        permit: Permit | None,
+        *,
+        ok: bool,
+        latency_s: float,
+        gateway: str = "",
+        refused: bool = False,
+    ) -> None:
+        """Count one finished statement, or a connection that was refused.
+
+        Without a `gateway` the region alone is judged.
+        """
+        now = self._clock()
+        good = ok and latency_s <= self.slow_s
+        self._last_at = now
+        self._last_slow = not good
+        if gateway:
+            for_s = self._outliers.record(
+                gateway, good=good, now_s=now, refused=refused
+            )
+            if for_s:
+                reason = "refused" if refused else "slow" if ok else "failed"
+                self._tell(
+                    GatewayEjected(f"database@{self.home}", gateway, reason, for_s)
+                )
         if permit is None or self.breaker is None:
             return
+        if not good and gateway:
+            if self._outliers.confined(now):
+                self._held.append((now, permit, ok, latency_s))
+                return
+            self._charge_held(self.breaker, now)
         self.breaker.record(permit, ok=ok, latency_s=latency_s)
-        if self.breaker.state != "closed" and self._on_open is not None:
-            self._on_open(self)
+        if self.breaker.state != "closed":
+            self._outliers.clear()
+            self._held.clear()
+            if self._on_open is not None:
+                self._on_open(self)
 
-    def left(self, permit: Permit | None, *, after_s: float) -> None:
+    def left(self, permit: Permit | None, *, after_s: float, gateway: str = "") -> None:
         """Forget a statement whose caller left, unless it was slow already by then."""
         if after_s > self.slow_s:
-            self.record(permit, ok=True, latency_s=after_s)
+            self.record(permit, ok=True, latency_s=after_s, gateway=gateway)
         else:
             self.release(permit)
 
@@ -134,6 +176,12 @@ class RegionHealth:
         """Forget a statement that says nothing about the region's health."""
         if permit is not None and self.breaker is not None:
             self.breaker.release(permit)
+
+    def _charge_held(self, breaker: CircuitBreaker, now: float) -> None:
+        while self._held:
+            at, permit, ok, latency_s = self._held.popleft()
+            if now - at < _WINDOW_S:
+                breaker.record(permit, ok=ok, latency_s=latency_s)
 
     def _tell(self, event: object) -> None:
         if self._listener is not None:

@@ -25,6 +25,7 @@ from cockroach.health import RegionHealth
 from cockroach.pools import GatewayPool
 from cockroach.sessions import Session
 from cockroach.spans import Note
+from resilience import Permit
 
 Params = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
@@ -78,7 +79,7 @@ class Lease:
             if failure is error:
                 raise
             raise failure from error
-        health.record(permit, ok=True, latency_s=self._note.elapsed_s)
+        self._answered(permit, ok=True)
         if result.returns_rows:
             rows = result.fetchall()
             return Result(rows, len(rows))
@@ -96,7 +97,7 @@ class Lease:
             if failure is error:
                 raise
             raise failure from error
-        health.record(permit, ok=True, latency_s=self._note.elapsed_s)
+        self._answered(permit, ok=True)
 
     @property
     def in_transaction(self) -> bool:
@@ -118,12 +119,24 @@ class Lease:
             await connection.exec_driver_sql("ROLLBACK")
         self.session.driver.note = None
 
+    def _answered(self, permit: Permit | None, *, ok: bool) -> None:
+        self._health.record(
+            permit,
+            ok=ok,
+            latency_s=self._note.elapsed_s,
+            gateway=self.session.gateway.name,
+        )
+
     def _failed(
         self, error: BaseException, permit: Any, *, alone: bool
     ) -> BaseException:
         health = self._health
         if isinstance(error, StatementAbandonedError):
-            health.left(permit, after_s=self._note.elapsed_s)
+            health.left(
+                permit,
+                after_s=self._note.elapsed_s,
+                gateway=self.session.gateway.name,
+            )
             return asyncio.CancelledError()
         if isinstance(error, DBAPIError) and error.orig is not None:
             note = self._note
@@ -135,7 +148,7 @@ class Lease:
                 may_commit=alone and _can_commit(note.text),
             )
             if isinstance(translated, _UNHEALTHY):
-                health.record(permit, ok=False, latency_s=note.elapsed_s)
+                self._answered(permit, ok=False)
             else:
                 health.release(permit)
             return translated

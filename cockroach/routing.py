@@ -85,7 +85,7 @@ class Router:
                 if work < least:
                     chosen, least, reason = other, work, "least_in_flight"
             if avoid and reason == "least_in_flight":
-                reason = "avoids_failed_gateway"
+                reason = "avoids_outlier"
         return self._decision(policy, home, chosen, reason)
 
     def probe(self, home: str, gateway: Gateway) -> Decision:

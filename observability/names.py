@@ -94,6 +94,7 @@ EVENT_CALL_REFUSED: Final = "seawall.call.refused"
 EVENT_CALL_COALESCED: Final = "seawall.call.coalesced"
 EVENT_FALLBACK_SERVED: Final = "seawall.fallback.served"
 EVENT_DEADLINE_REFUSED: Final = "seawall.deadline.refused"
+EVENT_GATEWAY_EJECTED: Final = "seawall.gateway.ejected"
 EVENT_SLOW_PLAN: Final = "seawall.db.plan"
 # Class names of what policies report, and the event each becomes.
 EVENTS: Final = MappingProxyType(
@@ -106,6 +107,7 @@ EVENTS: Final = MappingProxyType(
         "CallCoalesced": EVENT_CALL_COALESCED,
         "FallbackServed": EVENT_FALLBACK_SERVED,
         "DeadlineRefused": EVENT_DEADLINE_REFUSED,
+        "GatewayEjected": EVENT_GATEWAY_EJECTED,
     }
 )
 # Attributes of such an event are the fields of the class: name, old, new, reason ...

@@ -18,10 +18,12 @@ from cockroach.errors import (
     AmbiguousCommitError,
     DatabaseUnavailableError,
 )
+from cockroach.outliers import GatewayEjected
 from cockroach.schema.tables import customers, stock
 from links.process import LinksProcess
 from observability import names
 from resilience import CallRefused
+from resilience.testing import RecordingListener
 
 CUSTOMER = select(customers).where(
     customers.c.crdb_region == bindparam("region"), customers.c.id == bindparam("id")
@@ -148,6 +150,36 @@ async def test_one_dead_gateway_is_passed_by(
             await one.fetch("eu", CUSTOMER, ME)
     finally:
         wan_process.control.enable("sql-eu-to-eu-a")
+
+
+async def test_one_slow_gateway_sits_out_and_the_breaker_stays_closed(
+    database, listener, spans, wan_process: LinksProcess
+) -> None:
+    """The gateways of a region are judged apart: the sound one takes the work."""
+    one = database()
+    await one.start()
+    for _ in range(4):
+        await one.fetch("eu", CUSTOMER, ME)
+    slow = "sql-eu-to-eu-a"
+    wan_process.control.toxic_add(slow, "latency", attributes={"latency": 300})
+    try:
+        await until_ejected(one, listener)
+        spans.clear()
+        for _ in range(10):
+            await one.fetch("eu", CUSTOMER, ME)
+    finally:
+        wan_process.control.toxic_remove(slow, "latency_downstream")
+    assert one.breaker_state("eu") == "closed"
+    assert {each.gateway for each in listener.of(GatewayEjected)} == {"eu-a"}
+    told = [span.attributes or {} for span in spans.get_finished_spans()]
+    assert {each[names.GATEWAY_NAME] for each in told} == {"eu-b"}
+    assert "avoids_outlier" in {each[names.BALANCER_REASON] for each in told}
+
+
+async def until_ejected(one: Database, listener: RecordingListener) -> None:
+    async with asyncio.timeout(10):
+        while not listener.of(GatewayEjected):
+            await one.fetch("eu", CUSTOMER, ME)
 
 
 async def test_a_connection_lost_before_commit_is_retried(database, cluster) -> None:

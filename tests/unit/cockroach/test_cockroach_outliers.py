@@ -1,0 +1,146 @@
+"""Gateways judged apart, and what of it counts against their region."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cockroach.health import RegionHealth
+from cockroach.outliers import GatewayEjected, Outliers
+from cockroach.policy import DataPolicy
+from resilience.testing import FakeClock, RecordingListener
+
+A, B = "eu-a", "eu-b"
+GOOD, SLOW = 0.01, 0.5
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def listener() -> RecordingListener:
+    return RecordingListener()
+
+
+@pytest.fixture
+def health(clock, listener) -> RegionHealth:
+    policy = DataPolicy(
+        gateway_choice="home_region",
+        single_statements="autocommit",
+        pool_size=1,
+        pool_overflow=0,
+        pool_timeout_s=1.0,
+        warm=False,
+        transaction_attempts=3,
+        breaker=True,
+    )
+    return RegionHealth("eu", policy, rtt_s=0.0, clock=clock, listener=listener)
+
+
+def call(health: RegionHealth, gateway: str, latency_s: float, **more: Any) -> None:
+    options = {"ok": True, "gateway": gateway, **more}
+    health.record(health.permit(), latency_s=latency_s, **options)
+
+
+def test_one_slow_gateway_sits_out_and_the_region_stays(
+    health, listener, clock
+) -> None:
+    """Nobody loses a region for one of its gateways, however slow that is."""
+    for _ in range(20):
+        clock.advance(0.1)
+        call(health, B, GOOD)
+        call(health, A, SLOW)
+    assert health.avoided() == {A}
+    assert health.state == "closed"
+    assert listener.of(GatewayEjected)[0] == GatewayEjected(
+        "database@eu", A, "slow", 1.0
+    )
+
+
+def test_two_slow_gateways_are_the_regions_trouble(health, clock) -> None:
+    """As many calls open the breaker as without judging them apart."""
+    call(health, A, GOOD)
+    call(health, B, GOOD)
+    clock.advance(3.5)
+    for gateway in (A, B, A):
+        call(health, gateway, SLOW)
+        assert health.state == "closed"
+    call(health, B, SLOW)
+    assert health.state == "open"
+    assert not health.avoided()
+
+
+def test_what_one_gateway_did_counts_once_the_other_follows(health) -> None:
+    """The first slow calls are not lost, only held until the other gateway speaks."""
+    call(health, B, GOOD)
+    for _ in range(3):
+        call(health, A, SLOW)
+    assert health.state == "closed"
+    call(health, B, SLOW)
+    assert health.state == "open"
+
+
+def test_held_calls_are_forgotten_with_the_window(health, clock) -> None:
+    call(health, B, GOOD)
+    for _ in range(3):
+        call(health, A, SLOW)
+    clock.advance(3.5)
+    call(health, B, SLOW)
+    assert health.state == "closed"
+
+
+def test_a_refusal_ejects_at_once(health, listener) -> None:
+    call(health, B, GOOD)
+    call(health, A, 0.001, ok=False, refused=True)
+    assert health.avoided() == {A}
+    assert [one.reason for one in listener.of(GatewayEjected)] == ["refused"]
+
+
+def test_ejections_grow_up_to_a_bound_and_end_with_a_good_answer() -> None:
+    outliers = Outliers()
+    now, lengths = 0.0, []
+    for _ in range(12):
+        outliers.record(B, good=True, now_s=now)
+        lengths.append(outliers.record(A, good=False, now_s=now))
+        now += 9.0
+    # The first bad answer alone does not eject; later ones are still in a row.
+    assert lengths[:6] == [0.0, 1.0, 2.0, 4.0, 8.0, 8.0]
+    outliers.record(B, good=True, now_s=now)
+    outliers.record(A, good=True, now_s=now)
+    assert not outliers.avoided(now)
+    assert outliers.record(A, good=False, now_s=now) == 0.0
+    assert outliers.record(A, good=False, now_s=now) == 1.0
+
+
+Answers = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "c"]),
+        st.booleans(),
+        st.booleans(),
+        st.floats(0.0, 4.0),
+    ),
+    max_size=60,
+)
+
+
+@given(Answers)
+def test_never_all_sit_out_and_never_one_that_did_well(answers) -> None:
+    """Whatever the order: one that just did well is asked, so somebody always is."""
+    outliers, now = Outliers(), 0.0
+    last: dict[str, bool] = {}
+    for gateway, good, refused, later in answers:
+        now += later
+        for_s = outliers.record(
+            gateway, good=good, now_s=now, refused=refused and not good
+        )
+        last[gateway] = good
+        out = outliers.avoided(now)
+        assert for_s in {0.0, 1.0, 2.0, 4.0, 8.0}
+        assert out < set(last) or not out
+        assert not any(last[one] for one in out)
+        assert not outliers.avoided(now + 8.0)
