@@ -244,13 +244,7 @@ class Database:
             try:
                 session = await pool.acquire()
             except ConnectRefusedError:
-                health.record(
-                    health.permit(),
-                    ok=False,
-                    latency_s=self._clock() - began,
-                    gateway=decision.gateway.name,
-                    refused=True,
-                )
+                health.refused(decision.gateway.name, self._clock() - began)
                 raise
             finally:
                 waited = self._clock() - began

@@ -165,6 +165,12 @@ class RegionHealth:
             if self._on_open is not None:
                 self._on_open(self)
 
+    def refused(self, gateway: str, latency_s: float) -> None:
+        """Count a connection that a gateway refused."""
+        self.record(
+            self.permit(), ok=False, latency_s=latency_s, gateway=gateway, refused=True
+        )
+
     def left(self, permit: Permit | None, *, after_s: float, gateway: str = "") -> None:
         """Forget a statement whose caller left, unless it was slow already by then."""
         if after_s > self.slow_s:

@@ -47,6 +47,7 @@ def plan(span: ReadableSpan) -> str:
 async def test_a_slow_statement_at_the_wrong_gateway_shows_the_trip(
     database, spans
 ) -> None:
+    """The plan tells a foreign scan from a local one, and no value."""
     one = database("us", plan_after_s=0.0, gateway_choice="round_robin_all", warm=False)
     # Often enough to come to a gateway that was asked before, plan known by then.
     for _ in range(12):
@@ -62,6 +63,7 @@ async def test_a_slow_statement_at_the_wrong_gateway_shows_the_trip(
 
 
 async def test_the_span_ends_when_the_statement_did(database, spans) -> None:
+    """Asking for the plan adds nothing to the time of the statement."""
     one = database(plan_after_s=0.0)
     await one.start()
     await one.fetch("eu", CUSTOMER, ME)
@@ -80,6 +82,7 @@ async def test_the_span_ends_when_the_statement_did(database, spans) -> None:
 async def test_writes_and_transactions_are_explained_and_not_run(
     database, spans
 ) -> None:
+    """A write is explained without its values; BEGIN has no plan."""
     one = database(plan_after_s=0.0)
     await one.start()
     customer = ids.customer_id("eu", 4).uuid
@@ -118,6 +121,7 @@ async def test_no_idle_connection_no_plan_and_no_harm(database, spans) -> None:
 
 
 async def test_fast_statements_have_none(database, spans) -> None:
+    """Nobody asks for the plan of what was fast."""
     one = database(plan_after_s=10.0)
     await one.fetch("eu", CUSTOMER, ME)
     assert [plan(span) for span in ended(spans)] == [""]

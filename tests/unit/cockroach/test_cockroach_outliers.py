@@ -86,6 +86,7 @@ def test_what_one_gateway_did_counts_once_the_other_follows(health) -> None:
 
 
 def test_held_calls_are_forgotten_with_the_window(health, clock) -> None:
+    """What one gateway did long ago is not held against its region."""
     call(health, B, GOOD)
     for _ in range(3):
         call(health, A, SLOW)
@@ -95,6 +96,7 @@ def test_held_calls_are_forgotten_with_the_window(health, clock) -> None:
 
 
 def test_a_refusal_ejects_at_once(health, listener) -> None:
+    """Who does not let us in is not asked a second time."""
     call(health, B, GOOD)
     call(health, A, 0.001, ok=False, refused=True)
     assert health.avoided() == {A}
@@ -102,6 +104,7 @@ def test_a_refusal_ejects_at_once(health, listener) -> None:
 
 
 def test_ejections_grow_up_to_a_bound_and_end_with_a_good_answer() -> None:
+    """One to eight seconds, and one good answer clears the name."""
     outliers = Outliers()
     now, lengths = 0.0, []
     for _ in range(12):

@@ -63,6 +63,7 @@ async def until_ended(exporter: InMemorySpanExporter, count: int) -> None:
 async def test_one_question_serves_all_who_wait_and_all_who_come(
     tracer, exporter
 ) -> None:
+    """A statement is explained once in the life of a process."""
     ask = Asked()
     plans = Plans(ask, slow_s=0.1)
     for n in range(3):
@@ -76,6 +77,7 @@ async def test_one_question_serves_all_who_wait_and_all_who_come(
 
 
 async def test_without_an_answer_the_next_slow_one_asks_again(tracer, exporter) -> None:
+    """A gateway that was busy is asked another time."""
     ask = Asked(None)
     ask.go.set()
     plans = Plans(ask, slow_s=0.1)
@@ -87,6 +89,7 @@ async def test_without_an_answer_the_next_slow_one_asks_again(tracer, exporter) 
 
 
 async def test_few_spans_wait_and_the_others_end_at_once(tracer, exporter) -> None:
+    """What waits for plans is bounded."""
     ask = Asked()
     plans = Plans(ask, slow_s=0.1)
     for n in range(40):
@@ -97,6 +100,7 @@ async def test_few_spans_wait_and_the_others_end_at_once(tracer, exporter) -> No
 
 
 async def test_closing_ends_every_span_that_waits(tracer, exporter) -> None:
+    """A process that leaves loses no span to a plan."""
     plans = Plans(Asked(), slow_s=0.1)
     for n in range(3):
         plans.end(tracer.start_span("one"), planned(f"SELECT {n}"))
@@ -106,6 +110,8 @@ async def test_closing_ends_every_span_that_waits(tracer, exporter) -> None:
 
 
 async def test_a_question_that_fails_loses_no_span(tracer, exporter) -> None:
+    """Whatever goes wrong with a plan, the spans are ended."""
+
     async def ask(_: Planned) -> str | None:
         raise OSError("the disk is full")
 
@@ -129,10 +135,12 @@ async def test_a_question_that_fails_loses_no_span(tracer, exporter) -> None:
     ],
 )
 def test_of_the_values_only_regions_stay(line: str, kept: str | None) -> None:
+    """A plan has names and regions and nothing that was asked for."""
     if kept is None:
         kept = line.replace("7", "?")
     assert redact([line]) == kept
 
 
 def test_a_plan_is_bounded() -> None:
+    """A plan of any length fits into a span."""
     assert len(redact(["Seq Scan"] * 1000)) == 2000
