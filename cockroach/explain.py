@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from opentelemetry import trace
 
+from cockroach.driver import Connection, StatementAbandonedError
 from cockroach.plans import Planned, redact
 from cockroach.pools import GatewayPool
 from cockroach.spans import Note
@@ -30,16 +31,11 @@ async def plan_of(planned: Planned, pool: GatewayPool, note: Note) -> str | None
     if session is None:
         return None
     prefix = _PREFIX[note.decision.attributes[names.DB_SYSTEM]]
-    query = prefix + planned.text
     driver = session.driver
     driver.note = note
-    # A root of its own: it is no part of the request that was slow.
-    root = trace.use_span(trace.INVALID_SPAN)
     try:
-        with root:
-            async with asyncio.timeout(_MOST_S), driver.cursor() as cursor:
-                await cursor.execute(query, planned.params)
-                rows: list[Any] = await cursor.fetchall()
+        async with asyncio.timeout(_MOST_S):
+            rows = await _ask(driver, prefix + planned.text, planned.params)
     except (psycopg.Error, TimeoutError):
         pool.discard(session)
         return None
@@ -50,3 +46,15 @@ async def plan_of(planned: Planned, pool: GatewayPool, note: Note) -> str | None
         driver.note = None
     pool.release(session)
     return redact([str(row[0]) for row in rows])
+
+
+async def _ask(driver: Connection, query: str, params: Any) -> list[Any]:
+    # A root of its own: it is no part of the request that was slow.
+    with trace.use_span(trace.INVALID_SPAN):
+        async with driver.cursor() as cursor:
+            try:
+                await cursor.execute(query, params)
+            except StatementAbandonedError:
+                # What the driver makes of a cancellation; whoever cancelled must know.
+                raise asyncio.CancelledError from None
+            return await cursor.fetchall()

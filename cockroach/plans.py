@@ -104,11 +104,11 @@ def redact(lines: list[str]) -> str:
 
     At most 2000 characters.
     """
+    # As a whole: a value with a line break in it spans lines of the plan.
+    text = _LITERAL.sub(_or_region, "\n".join(lines))
+    # The columns and, for an INSERT, the very row: the statement says it better.
     kept = [
-        _LITERAL.sub(_or_region, line)
-        for line in lines
-        # The columns and, for an INSERT, the very row: the statement says it better.
-        if not line.lstrip().startswith("Output:")
+        line for line in text.splitlines() if not line.lstrip().startswith("Output:")
     ]
     return "\n".join(kept)[:_MOST_CHARACTERS]
 

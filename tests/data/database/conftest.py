@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -57,6 +58,16 @@ async def database(
     yield make
     for one in made:
         await one.close()
+
+
+@pytest.fixture
+def until() -> Callable[..., Awaitable[None]]:
+    async def wait(condition: Callable[[], bool], seconds: float = 10) -> None:
+        async with asyncio.timeout(seconds):
+            while not condition():  # noqa: ASYNC110 - the condition has no event
+                await asyncio.sleep(0.01)
+
+    return wait
 
 
 @pytest.fixture

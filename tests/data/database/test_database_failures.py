@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
 
 import pytest
 from opentelemetry.trace import SpanKind
@@ -27,12 +26,6 @@ ME = {"region": "eu", "id": ids.customer_id("eu", 3).uuid}
 P2 = (stock.c.crdb_region == "eu", stock.c.product_id == "P0002")
 CLIENT = SpanKind.CLIENT
 LINKS = ("sql-eu-to-eu-a", "sql-eu-to-eu-b")
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the condition has no event
-            await asyncio.sleep(0.01)
 
 
 def idle(one: Database) -> bool:
@@ -134,7 +127,7 @@ async def test_an_error_of_the_work_rolls_back(database) -> None:
     assert idle(one)
 
 
-async def test_leaving_a_statement_keeps_its_connection(database) -> None:
+async def test_leaving_a_statement_keeps_its_connection(database, until) -> None:
     """A cancelled caller leaves at once; the connection comes back, none is opened."""
     one = database(pool_size=1, breaker=False)
     await one.start()
@@ -154,7 +147,7 @@ async def test_leaving_a_statement_keeps_its_connection(database) -> None:
     assert sum(p.discarded for p in one.pool_stats()) == 0
 
 
-async def test_leaving_a_batch_is_leaving_too(database) -> None:
+async def test_leaving_a_batch_is_leaving_too(database, until) -> None:
     """A pipelined batch that is cancelled says so, and its connection is replaced."""
     one = database(pool_size=1, breaker=False)
     slow = text(
@@ -171,7 +164,7 @@ async def test_leaving_a_batch_is_leaving_too(database) -> None:
         await one.fetch("eu", CUSTOMER, ME)
 
 
-async def test_a_timeout_around_a_statement_is_a_timeout(database) -> None:
+async def test_a_timeout_around_a_statement_is_a_timeout(database, until) -> None:
     """asyncio.timeout sees its own cancellation, not an error of ours."""
     one = database(breaker=False)
     with pytest.raises(TimeoutError):
@@ -180,7 +173,7 @@ async def test_a_timeout_around_a_statement_is_a_timeout(database) -> None:
     await until(lambda: idle(one))
 
 
-async def test_leaving_a_transaction_rolls_it_back(database) -> None:
+async def test_leaving_a_transaction_rolls_it_back(database, until) -> None:
     """Cancelled between or within statements, its writes and locks are gone."""
     one = database(breaker=False)
     before = await available(one)
@@ -202,7 +195,7 @@ async def test_leaving_a_transaction_rolls_it_back(database) -> None:
     assert sum(p.discarded for p in one.pool_stats()) == 0
 
 
-async def test_a_statement_that_outstays_its_leaver_is_dropped(database) -> None:
+async def test_a_statement_that_outstays_its_leaver_is_dropped(database, until) -> None:
     """An answer that does not come within two seconds costs the connection."""
     one = database(pool_size=1, breaker=False)
     await one.start()

@@ -34,12 +34,6 @@ CLIENT = SpanKind.CLIENT
 LINKS = ("sql-eu-to-eu-a", "sql-eu-to-eu-b")
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the condition has no event
-            await asyncio.sleep(0.01)
-
-
 def idle(one: Database) -> bool:
     return all(p.busy == 0 and p.opening == 0 for p in one.pool_stats())
 
@@ -49,7 +43,7 @@ async def available(one: Database) -> int:
 
 
 async def test_latency_opens_the_breaker_and_its_end_closes_it(
-    database, listener, spans, wan_process: LinksProcess
+    database, listener, spans, wan_process: LinksProcess, until
 ) -> None:
     """Slow calls open it, none is sent while it is open, probes alone close it."""
     one = database()
@@ -95,7 +89,9 @@ async def _outage(
         await asyncio.to_thread(cluster.restart_region, "eu")
 
 
-async def test_a_dead_server_is_unavailable_not_a_hang(database, cluster) -> None:
+async def test_a_dead_server_is_unavailable_not_a_hang(
+    database, cluster, until
+) -> None:
     """Statements in flight and new ones are told at once; all heals by itself."""
     one = database()
     await one.start()

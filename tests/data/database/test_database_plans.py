@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -16,13 +14,8 @@ from observability import names
 CUSTOMER = select(customers.c.name).where(
     customers.c.crdb_region == bindparam("region"), customers.c.id == bindparam("id")
 )
+LINKS = ("sql-eu-to-eu-a", "sql-eu-to-eu-b")
 ME = {"region": "eu", "id": ids.customer_id("eu", 3).uuid}
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the condition has no event
-            await asyncio.sleep(0.01)
 
 
 def ended(spans: Any, home: str = "eu") -> list[ReadableSpan]:
@@ -45,7 +38,7 @@ def plan(span: ReadableSpan) -> str:
 
 
 async def test_a_slow_statement_at_the_wrong_gateway_shows_the_trip(
-    database, spans
+    database, spans, until
 ) -> None:
     """The plan tells a foreign scan from a local one, and no value."""
     one = database("us", plan_after_s=0.0, gateway_choice="round_robin_all", warm=False)
@@ -62,7 +55,7 @@ async def test_a_slow_statement_at_the_wrong_gateway_shows_the_trip(
         assert "= ?" in text
 
 
-async def test_the_span_ends_when_the_statement_did(database, spans) -> None:
+async def test_the_span_ends_when_the_statement_did(database, spans, until) -> None:
     """Asking for the plan adds nothing to the time of the statement."""
     one = database(plan_after_s=0.0)
     await one.start()
@@ -80,7 +73,7 @@ async def test_the_span_ends_when_the_statement_did(database, spans) -> None:
 
 
 async def test_writes_and_transactions_are_explained_and_not_run(
-    database, spans
+    database, spans, until
 ) -> None:
     """A write is explained without its values; BEGIN has no plan."""
     one = database(plan_after_s=0.0)
@@ -106,7 +99,7 @@ async def test_writes_and_transactions_are_explained_and_not_run(
     assert not by_name["COMMIT"]
 
 
-async def test_no_idle_connection_no_plan_and_no_harm(database, spans) -> None:
+async def test_no_idle_connection_no_plan_and_no_harm(database, spans, until) -> None:
     """Callers come first: the plan is asked for only where nobody waits."""
     one = database(plan_after_s=0.0, pool_size=1)
     await one.start()
@@ -126,3 +119,44 @@ async def test_fast_statements_have_none(database, spans) -> None:
     await one.fetch("eu", CUSTOMER, ME)
     assert [plan(span) for span in ended(spans)] == [""]
     assert not [s for s in spans.get_finished_spans() if s.name.startswith("EXPLAIN")]
+
+
+async def test_a_gateway_that_does_not_answer_leaves_no_plan_and_no_noise(
+    database, spans, until, caplog, wan_process
+) -> None:
+    """Asking has an end of its own, and what it cannot find out is no error."""
+    one = database(plan_after_s=1.0)
+    await one.start()
+    for link in LINKS:
+        wan_process.control.toxic_add(link, "latency", attributes={"latency": 1800})
+    try:
+        await one.fetch("eu", CUSTOMER, ME)
+        await until(lambda: bool(ended(spans)))
+    finally:
+        for link in LINKS:
+            wan_process.control.toxic_remove(link, "latency_downstream")
+    (span,) = ended(spans)
+    assert not span.events
+    assert not caplog.records
+    assert sum(pool.busy for pool in one.pool_stats()) == 0
+
+
+async def test_closing_does_not_wait_for_a_plan(
+    database, spans, wan_process, until
+) -> None:
+    """A process that leaves while it asks leaves at once, and loses no span."""
+    one = database(plan_after_s=0.3)
+    await one.start()
+    for link in LINKS:
+        wan_process.control.toxic_add(link, "latency", attributes={"latency": 700})
+    try:
+        await one.fetch("eu", CUSTOMER, ME)
+        await until(lambda: any(pool.busy for pool in one.pool_stats()))
+        task = one._plans._task
+        await one.close()
+        assert task is not None
+        assert task.cancelled()
+    finally:
+        for link in LINKS:
+            wan_process.control.toxic_remove(link, "latency_downstream")
+    assert len(ended(spans)) == 1

@@ -3,53 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from opentelemetry import trace
 
 from cockroach.errors import DatabaseUnavailableError
 from cockroach.health import RegionHealth
-from cockroach.policy import DataPolicy
 from cockroach.probe import Prober
 from resilience import CallRefused
-from resilience.testing import FakeClock, RecordingListener
-
-
-def policy(**values: Any) -> DataPolicy:
-    options: dict[str, Any] = {
-        "gateway_choice": "home_region",
-        "single_statements": "autocommit",
-        "pool_size": 1,
-        "pool_overflow": 0,
-        "pool_timeout_s": 1.0,
-        "warm": False,
-        "transaction_attempts": 3,
-        "breaker": True,
-        "breaker_open_s": 0.03,
-    }
-    return DataPolicy(**(options | values))
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def listener() -> RecordingListener:
-    return RecordingListener()
-
-
-@pytest.fixture
-def health(clock, listener) -> Callable[..., RegionHealth]:
-    def make(**values: Any) -> RegionHealth:
-        return RegionHealth(
-            "eu", policy(**values), rtt_s=0.0, clock=clock, listener=listener
-        )
-
-    return make
 
 
 def call(health: RegionHealth, latency_s: float, *, ok: bool = True) -> None:
@@ -93,7 +54,7 @@ def test_statements_never_take_a_probes_permit(health, clock) -> None:
     assert one.state == "open"
 
 
-def test_a_distant_region_is_not_slow_for_being_distant(clock) -> None:
+def test_a_distant_region_is_not_slow_for_being_distant(clock, policy) -> None:
     """The round trip to the region is allowed for."""
     far = RegionHealth("asia", policy(), rtt_s=0.22, clock=clock)
     for _ in range(8):
@@ -141,13 +102,7 @@ def test_suspicion_lasts_two_seconds(health, clock) -> None:
     assert not one.suspect
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - the condition has no event
-            await asyncio.sleep(0.005)
-
-
-async def test_the_prober_sends_exactly_n_and_closes(listener) -> None:
+async def test_the_prober_sends_exactly_n_and_closes(listener, policy, until) -> None:
     """Each half-open round has N probes; when all are quick the breaker closes."""
     closed: list[str] = []
     rounds: list[list[int]] = []
@@ -191,7 +146,7 @@ async def test_the_prober_sends_exactly_n_and_closes(listener) -> None:
     assert ("closed", "open") == listener.transitions()[0]
 
 
-async def test_a_stopped_prober_leaves_no_permit_out() -> None:
+async def test_a_stopped_prober_leaves_no_permit_out(policy) -> None:
     """Stopping in the middle of a probe gives its permit back."""
     asked = asyncio.Event()
 

@@ -10,36 +10,14 @@ from hypothesis import strategies as st
 
 from cockroach.health import RegionHealth
 from cockroach.outliers import GatewayEjected, Outliers
-from cockroach.policy import DataPolicy
-from resilience.testing import FakeClock, RecordingListener
 
 A, B = "eu-a", "eu-b"
 GOOD, SLOW = 0.01, 0.5
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def listener() -> RecordingListener:
-    return RecordingListener()
-
-
-@pytest.fixture
-def health(clock, listener) -> RegionHealth:
-    policy = DataPolicy(
-        gateway_choice="home_region",
-        single_statements="autocommit",
-        pool_size=1,
-        pool_overflow=0,
-        pool_timeout_s=1.0,
-        warm=False,
-        transaction_attempts=3,
-        breaker=True,
-    )
-    return RegionHealth("eu", policy, rtt_s=0.0, clock=clock, listener=listener)
+def region(health) -> RegionHealth:
+    return health()
 
 
 def call(health: RegionHealth, gateway: str, latency_s: float, **more: Any) -> None:
@@ -48,58 +26,58 @@ def call(health: RegionHealth, gateway: str, latency_s: float, **more: Any) -> N
 
 
 def test_one_slow_gateway_sits_out_and_the_region_stays(
-    health, listener, clock
+    region, listener, clock
 ) -> None:
     """Nobody loses a region for one of its gateways, however slow that is."""
     for _ in range(20):
         clock.advance(0.1)
-        call(health, B, GOOD)
-        call(health, A, SLOW)
-    assert health.avoided() == {A}
-    assert health.state == "closed"
+        call(region, B, GOOD)
+        call(region, A, SLOW)
+    assert region.avoided() == {A}
+    assert region.state == "closed"
     assert listener.of(GatewayEjected)[0] == GatewayEjected(
         "database@eu", A, "slow", 1.0
     )
 
 
-def test_two_slow_gateways_are_the_regions_trouble(health, clock) -> None:
+def test_two_slow_gateways_are_the_regions_trouble(region, clock) -> None:
     """As many calls open the breaker as without judging them apart."""
-    call(health, A, GOOD)
-    call(health, B, GOOD)
+    call(region, A, GOOD)
+    call(region, B, GOOD)
     clock.advance(3.5)
     for gateway in (A, B, A):
-        call(health, gateway, SLOW)
-        assert health.state == "closed"
-    call(health, B, SLOW)
-    assert health.state == "open"
-    assert not health.avoided()
+        call(region, gateway, SLOW)
+        assert region.state == "closed"
+    call(region, B, SLOW)
+    assert region.state == "open"
+    assert not region.avoided()
 
 
-def test_what_one_gateway_did_counts_once_the_other_follows(health) -> None:
+def test_what_one_gateway_did_counts_once_the_other_follows(region) -> None:
     """The first slow calls are not lost, only held until the other gateway speaks."""
-    call(health, B, GOOD)
+    call(region, B, GOOD)
     for _ in range(3):
-        call(health, A, SLOW)
-    assert health.state == "closed"
-    call(health, B, SLOW)
-    assert health.state == "open"
+        call(region, A, SLOW)
+    assert region.state == "closed"
+    call(region, B, SLOW)
+    assert region.state == "open"
 
 
-def test_held_calls_are_forgotten_with_the_window(health, clock) -> None:
+def test_held_calls_are_forgotten_with_the_window(region, clock) -> None:
     """What one gateway did long ago is not held against its region."""
-    call(health, B, GOOD)
+    call(region, B, GOOD)
     for _ in range(3):
-        call(health, A, SLOW)
+        call(region, A, SLOW)
     clock.advance(3.5)
-    call(health, B, SLOW)
-    assert health.state == "closed"
+    call(region, B, SLOW)
+    assert region.state == "closed"
 
 
-def test_a_refusal_ejects_at_once(health, listener) -> None:
+def test_a_refusal_ejects_at_once(region, listener) -> None:
     """Who does not let us in is not asked a second time."""
-    call(health, B, GOOD)
-    call(health, A, 0.001, ok=False, refused=True)
-    assert health.avoided() == {A}
+    call(region, B, GOOD)
+    call(region, A, 0.001, ok=False, refused=True)
+    assert region.avoided() == {A}
     assert [one.reason for one in listener.of(GatewayEjected)] == ["refused"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -54,14 +55,16 @@ def told(exporter: InMemorySpanExporter) -> list[str]:
     ]
 
 
-async def until_ended(exporter: InMemorySpanExporter, count: int) -> None:
-    async with asyncio.timeout(5):
-        while len(exporter.get_finished_spans()) < count:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+@pytest.fixture
+def until_ended(exporter, until) -> Any:
+    def wait(count: int) -> Any:
+        return until(lambda: len(exporter.get_finished_spans()) >= count)
+
+    return wait
 
 
 async def test_one_question_serves_all_who_wait_and_all_who_come(
-    tracer, exporter
+    tracer, exporter, until_ended
 ) -> None:
     """A statement is explained once in the life of a process."""
     ask = Asked()
@@ -70,25 +73,29 @@ async def test_one_question_serves_all_who_wait_and_all_who_come(
         plans.end(tracer.start_span("one"), planned(params=[n]))
     assert not exporter.get_finished_spans()
     ask.go.set()
-    await until_ended(exporter, 3)
+    await until_ended(3)
     plans.end(tracer.start_span("later"), planned(params=[9]))
     assert told(exporter) == ["plan of SELECT 1"] * 4
     assert ask.asked == ["SELECT 1"]
 
 
-async def test_without_an_answer_the_next_slow_one_asks_again(tracer, exporter) -> None:
+async def test_without_an_answer_the_next_slow_one_asks_again(
+    tracer, exporter, until_ended
+) -> None:
     """A gateway that was busy is asked another time."""
     ask = Asked(None)
     ask.go.set()
     plans = Plans(ask, slow_s=0.1)
     plans.end(tracer.start_span("first"), planned())
-    await until_ended(exporter, 1)
+    await until_ended(1)
     plans.end(tracer.start_span("second"), planned())
-    await until_ended(exporter, 2)
+    await until_ended(2)
     assert told(exporter) == ["", "plan of SELECT 1"]
 
 
-async def test_few_spans_wait_and_the_others_end_at_once(tracer, exporter) -> None:
+async def test_few_spans_wait_and_the_others_end_at_once(
+    tracer, exporter, until_ended
+) -> None:
     """What waits for plans is bounded."""
     ask = Asked()
     plans = Plans(ask, slow_s=0.1)
@@ -96,7 +103,7 @@ async def test_few_spans_wait_and_the_others_end_at_once(tracer, exporter) -> No
         plans.end(tracer.start_span("one"), planned(f"SELECT {n}"))
     assert told(exporter) == [""] * 8
     ask.go.set()
-    await until_ended(exporter, 40)
+    await until_ended(40)
 
 
 async def test_closing_ends_every_span_that_waits(tracer, exporter) -> None:
@@ -105,11 +112,17 @@ async def test_closing_ends_every_span_that_waits(tracer, exporter) -> None:
     for n in range(3):
         plans.end(tracer.start_span("one"), planned(f"SELECT {n}"))
     await asyncio.sleep(0)
+    answered_ns = time.time_ns()
     await plans.close()
+    assert all(
+        (span.end_time or 0) <= answered_ns for span in exporter.get_finished_spans()
+    )
     assert told(exporter) == [""] * 3
 
 
-async def test_a_question_that_fails_loses_no_span(tracer, exporter) -> None:
+async def test_a_question_that_fails_loses_no_span(
+    tracer, exporter, until_ended
+) -> None:
     """Whatever goes wrong with a plan, the spans are ended."""
 
     async def ask(_: Planned) -> str | None:
@@ -118,7 +131,7 @@ async def test_a_question_that_fails_loses_no_span(tracer, exporter) -> None:
     plans = Plans(ask, slow_s=0.1)
     plans.end(tracer.start_span("one"), planned("SELECT 1"))
     plans.end(tracer.start_span("two"), planned("SELECT 2"))
-    await until_ended(exporter, 2)
+    await until_ended(2)
     assert told(exporter) == ["", ""]
 
 
@@ -139,6 +152,15 @@ def test_of_the_values_only_regions_stay(line: str, kept: str | None) -> None:
     if kept is None:
         kept = line.replace("7", "?")
     assert redact([line]) == kept
+
+
+def test_a_value_of_several_lines_is_one_value() -> None:
+    """A line break in a value does not carry its rest into the span."""
+    lines = ["  Output: 'a", "secret', 7", "  Filter: (note = 'one", "two')", "  Rows"]
+    told = redact(lines)
+    assert "secret" not in told
+    assert "two" not in told
+    assert "Filter: (note = ?)\n  Rows" in told
 
 
 def test_a_plan_is_bounded() -> None:
