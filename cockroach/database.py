@@ -367,10 +367,11 @@ class Database:
 
     async def _explain(self, planned: Planned) -> str | None:
         home = planned.home
-        if self._health_of(self._now, home).state != "closed":
+        # None when a new policy has done without this gateway meanwhile.
+        pool = self._fleet.present(planned.gateway)
+        if pool is None or self._health_of(self._now, home).state != "closed":
             return None
         decision = self._router.probe(home, planned.gateway)
-        pool = self._fleet.pool(planned.gateway)
         return await plan_of(planned, pool, Note(self._tracer, decision, "plan"))
 
     async def _warm(self, policy: DataPolicy) -> None:

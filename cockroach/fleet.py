@@ -75,12 +75,16 @@ class Fleet:
             )
         return pool
 
+    def present(self, gateway: Gateway) -> GatewayPool | None:
+        """Return the pool of a gateway if there is one; make none for its sake."""
+        return self._pools.get(gateway.name)
+
     def _trip_s(self, gateway: Gateway) -> float:
         return rtt_ms(self._region, gateway.region) / 1e3
 
     def load(self, gateway: Gateway) -> int:
         """Count the statements in flight or waiting at a gateway."""
-        pool = self._pools.get(gateway.name)
+        pool = self.present(gateway)
         return 0 if pool is None else pool.busy
 
     async def fill(self, gateways: Sequence[Gateway]) -> None:
