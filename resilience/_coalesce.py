@@ -150,6 +150,16 @@ class Coalescer(Generic[K, V]):
             raise
         return self._loaded(key, value, source)
 
+    async def refresh(self, key: K, load: Callable[[], Awaitable[V]]) -> None:
+        """Replace the copy of *key* now, however fresh, by a load that readers share.
+
+        Refresh-ahead, as caches call it: asked for before a copy expires, it spares
+        the next reader the load. Raises what *load* raised; the old copy stays.
+        """
+        config = self._config() if callable(self._config) else self._config
+        running = self._loads.get(key)
+        await asyncio.shield(running or self._start(key, load, config))
+
     def expire(self, key: K) -> None:
         """Make the copy of *key* stale now, and let nobody join a load begun before."""
         self._loads.pop(key, None)

@@ -101,6 +101,11 @@ class CatalogHandlers:
         contract_id, prices = found
         return contract_page(contract_id, prices, size)
 
+    async def refresh(self, category: str) -> None:
+        """Load a list anew, for those who come later. Raises DatabaseError."""
+        await self._lists.refresh(_known(category), lambda: self._load(category))
+        self._loaded.add(category)
+
     def expire(self, category: str) -> int:
         """Make a cached list stale now; return how many copies there were."""
         self._lists.expire(_known(category))

@@ -275,3 +275,32 @@ async def test_a_failed_load_falls_back_to_the_stale_copy_at_once(clock, source)
     got = await cache.get("k", source)
 
     assert (1, True, "stale") == (got.value, got.stale, got.source)
+
+
+async def test_a_refresh_replaces_a_fresh_copy_and_readers_share_its_load():
+    """Refresh-ahead loads though the copy is fresh; a failure leaves the old one."""
+    cache: Coalescer[str, int] = Coalescer(CacheConfig(ttl_s=5.0, jitter=0.0))
+    loads: list[int] = []
+    gate = asyncio.Event()
+
+    async def load() -> int:
+        loads.append(1)
+        await gate.wait()
+        return len(loads)
+
+    async def fail() -> int:
+        raise ValueError
+
+    gate.set()
+    assert (await cache.get("k", load)).value == 1
+    gate.clear()
+    refreshes = [asyncio.create_task(cache.refresh("k", load)) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert (await cache.get("k", load)).value == 1
+    gate.set()
+    await asyncio.gather(*refreshes)
+    assert (await cache.get("k", load)).value == 2
+    with pytest.raises(ValueError, match=r"^$"):
+        await cache.refresh("k", fail)
+    assert (await cache.get("k", load)).value == 2
+    assert len(loads) == 2
