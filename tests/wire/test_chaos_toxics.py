@@ -104,10 +104,12 @@ def test_the_guard_removes_what_is_left(toxiproxy):
 
 
 HURT = """
-import sys, time
+import signal, sys, time
 from chaos.guard import Guard
 from chaos.toxics import PREFIX, Toxiproxy
 
+# Whoever runs the tests in the background may have had the signal ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 guard = Guard(sys.argv[1], PREFIX)
 Toxiproxy(sys.argv[1]).add("fdw-us-to-eu", name=PREFIX + "x", type_="latency",
                            attributes={"latency": 400})
@@ -127,7 +129,10 @@ def test_the_fault_is_off_when_its_maker_is_killed(toxiproxy, number):
         assert maker.stdout.readline() == b"on\n"
         assert len(toxiproxy.placed()) == 1
         os.kill(maker.pid, number)
-        maker.wait(10)
+        try:
+            maker.wait(10)
+        finally:
+            maker.kill()
 
     give_up = time.monotonic() + 8
     while toxiproxy.placed() and time.monotonic() < give_up:
