@@ -15,6 +15,8 @@ from services.runtime.policy import PolicySet
 LISTS = (FRONT_PAGE, *CATEGORIES)
 # Half of a copy's life: one failed load leaves time for another.
 REFRESH_AT = 0.5
+# However short a copy's life is set, this is background work.
+MIN_PAUSE_S = 0.02
 
 
 class Keeper:
@@ -42,7 +44,8 @@ class Keeper:
         """Load all lists once, then keep them young, until cancelled."""
         await self._round(0.0)
         while True:
-            await self._round(self._policies().cache_ttl_s * REFRESH_AT / len(LISTS))
+            pause_s = self._policies().cache_ttl_s * REFRESH_AT / len(LISTS)
+            await self._round(max(MIN_PAUSE_S, pause_s))
 
     async def _round(self, pause_s: float) -> None:
         for category in LISTS:

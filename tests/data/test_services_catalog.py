@@ -1,5 +1,6 @@
 """The catalog over the wire, on a real database."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -144,6 +145,15 @@ async def test_what_expired_is_loaded_anew_where_that_is_quick(stub):
 
     assert expired.expired == 1
     assert not fresh.HasField("degraded")
+
+
+async def test_lists_are_loaded_before_anybody_asks(stub):
+    """A cured catalog keeps its lists by itself, so that a price is there at once."""
+    async with asyncio.timeout(10):
+        while not (
+            await stub.ExpireCache(pb.ExpireCacheRequest(category="toys"))
+        ).expired:
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(

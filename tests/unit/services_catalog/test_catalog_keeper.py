@@ -14,10 +14,10 @@ class EnoughError(Exception):
     """The test has seen enough rounds."""
 
 
-async def played(cured: bool, rounds: int, *, failing: str = ""):
+async def played(cured: bool, rounds: int, *, failing: str = "", **changed: float):
     """Play some rounds; return what was loaded in order and the pauses taken."""
     values = profiles.values(profiles.cures_of("cured" if cured else "sick"))
-    policies = PolicySet(**values)
+    policies = PolicySet(**{**values, **changed})
     loaded: list[str] = []
     pauses: list[float] = []
 
@@ -56,3 +56,10 @@ async def test_a_plain_cache_aside_is_left_alone():
     """Without stale copies nothing is loaded before somebody asks."""
     loaded, _, _ = await played(False, rounds=1)
     assert loaded == []
+
+
+@pytest.mark.parametrize("cured", [True, False])
+async def test_copies_without_a_life_do_not_make_it_spin(cured):
+    """Between two loads there is a pause, whatever the settings say."""
+    _, pauses, _ = await played(cured, rounds=1, cache_ttl_s=0.0)
+    assert min(pauses) > 0
