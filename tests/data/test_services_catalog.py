@@ -149,10 +149,9 @@ async def test_what_expired_is_loaded_anew_where_that_is_quick(stub):
 
 async def test_lists_are_loaded_before_anybody_asks(stub):
     """A cured catalog keeps its lists by itself, so that a price is there at once."""
+    toys = pb.ExpireCacheRequest(category="toys")
     async with asyncio.timeout(10):
-        while not (
-            await stub.ExpireCache(pb.ExpireCacheRequest(category="toys"))
-        ).expired:
+        while not (await stub.ExpireCache(toys)).expired:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)
 
 
