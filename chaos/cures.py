@@ -17,6 +17,8 @@ from observability.spans import Span
 
 ACCEPT_INTAKE = "shop.v1.Orders/AcceptIntake"
 INSERT_INTAKE = "INSERT intake"
+#: What the catalog calls the list that flash crowds read, on its spans.
+FRONT_PAGE_KEY = "front page"
 
 
 def one_load_per_process(scene: Scene, bounds: Bounds) -> Check:
@@ -47,6 +49,39 @@ def one_load_per_process(scene: Scene, bounds: Bounds) -> Check:
     if crowd < int(bounds.get("min_readers", 1)):
         return _unproven(check, f"only {crowd} readers came in a crowd")
     return check
+
+
+def one_load_per_region(scene: Scene, bounds: Bounds) -> Check:
+    """Hold that the crowd's entry is loaded by one process of each region, once.
+
+    A load of a millisecond overlaps with none, so the processes are counted too.
+    """
+    watched_s = float(bounds.get("watched_s", 1))
+    worst, traces, seen = 0, tuple[str, ...](), 0
+    for at_s in scene.flashes_s:
+        between = int(at_s * 1e9), int((at_s + watched_s) * 1e9)
+        loads: defaultdict[tuple[str, str], list[Span]] = defaultdict(list)
+        for span in scene.evidence.statements(
+            control=False,
+            between=between,
+            where=lambda span: span.attributes.get(names.DB_KEY) == FRONT_PAGE_KEY,
+        ):
+            loads[span.region, span.name].append(span)
+        for group in loads.values():
+            peak = scene.evidence.peak_overlap(group)
+            loaders = len({span.instance for span in group})
+            seen += loaders
+            if max(peak.peak, loaders) > worst:
+                worst = max(peak.peak, loaders)
+                traces = tuple(span.trace_id for span in group)
+    check = checks.at_most(
+        "one_load_per_region",
+        worst,
+        bounds["at_most"],
+        "processes of a region, or loads at a time, for the page a crowd reads",
+        traces,
+    )
+    return check if seen else _unproven(check, "nobody loaded the page")
 
 
 def stale_copies_served(scene: Scene, bounds: Bounds) -> Check:
@@ -282,6 +317,7 @@ CURES: MappingProxyType[str, CheckFunction] = MappingProxyType(
         check.__name__: check
         for check in (
             one_load_per_process,
+            one_load_per_region,
             stale_copies_served,
             orders_taken_elsewhere,
             slow_database_left_alone,

@@ -137,14 +137,15 @@ class Lab:
             "SHOP_ZONE": one.zone,
             "SHOP_INSTANCE": one.instance,
             "SHOP_LISTEN": one.address,
+            "SHOP_ADDRESS": one.address,
             "SHOP_METRICS_LISTEN": one.metrics,
             "SHOP_PEERS": str(seen),
             "SHOP_POLICIES": str(folder / "policies.json"),
             "SHOP_LOG_FILE": str(folder / "logs" / f"{one.instance}.jsonl"),
             "OTEL_EXPORTER_OTLP_ENDPOINT": otlp,
             "OTEL_EXPORTER_OTLP_TIMEOUT": "2",
-            # Spans of 28 processes in half as many calls; nobody looks sooner.
-            "OTEL_BSP_SCHEDULE_DELAY": "1000",
+            # Spans of 28 processes in few calls: each costs both ends a millisecond.
+            "OTEL_BSP_SCHEDULE_DELAY": "2000",
         }
         if one.service != layout.WORLD:
             environ["SHOP_DATABASE"] = str(folder / f"database-{one.region}.json")

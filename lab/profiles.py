@@ -98,6 +98,11 @@ CURES: tuple[Cure, ...] = (
         ),
     ),
     Cure(
+        name="lease",
+        summary="one process of a region loads for all of them",
+        settings=(_setting("lease", False, True, "a plain cache-aside"),),  # noqa: FBT003
+    ),
+    Cure(
         name="retry-budget",
         summary="few retries, late, with jitter, paid from a budget",
         settings=(

@@ -8,7 +8,7 @@ from resilience._breaker import CircuitBreaker
 from resilience._breaker_config import BreakerConfig, Permit
 from resilience._budget import BudgetConfig, TokenBucket
 from resilience._bulkhead import Bulkhead, BulkheadConfig
-from resilience._coalesce import CacheConfig, Cached, Coalescer
+from resilience._coalesce import Aged, CacheConfig, Cached, Coalescer
 from resilience._deadline import Deadline, current_deadline, deadline_scope
 from resilience._errors import (
     BudgetSpentError,
@@ -30,6 +30,7 @@ from resilience._events import (
     RetryScheduled,
 )
 from resilience._fallback import FALLBACK_CODES, Fallback, Served, status_name
+from resilience._lease import LoadLease, rendezvous
 from resilience._outcome import HEALTHY_CODES, Outcome
 from resilience._policy import ClientPolicy, MethodPolicy, ServerPolicy, bare, standard
 from resilience._retry import RetryConfig
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FALLBACK_CODES",
     "HEALTHY_CODES",
+    "Aged",
     "AttemptHandle",
     "AttemptObserver",
     "BreakerChanged",
@@ -67,6 +69,7 @@ __all__ = [
     "Fallback",
     "FallbackServed",
     "Listener",
+    "LoadLease",
     "MethodPolicy",
     "Outcome",
     "Permit",
@@ -83,6 +86,7 @@ __all__ = [
     "client_interceptors",
     "current_deadline",
     "deadline_scope",
+    "rendezvous",
     "server_interceptor",
     "standard",
     "status_name",

@@ -66,6 +66,14 @@ class Cached(Generic[V]):
     source: Source
 
 
+@dataclass(frozen=True, slots=True)
+class Aged(Generic[V]):
+    """What a load fetched from somebody who had loaded it *age_s* seconds before."""
+
+    value: V
+    age_s: float
+
+
 async def _done(task: "asyncio.Task[V]", within_s: float) -> bool:
     # Unlike wait_for, this leaves the load alone when the reader is cancelled.
     finished, _ = await asyncio.wait((task,), timeout=within_s)
@@ -109,13 +117,14 @@ class Coalescer(Generic[K, V]):
     async def get(
         self,
         key: K,
-        load: Callable[[], Awaitable[V]],
+        load: Callable[[], Awaitable[V | Aged[V]]],
         *,
         config: CacheConfig | None = None,
     ) -> Cached[V]:
         """Return the answer for *key*, by *load* where no copy will do.
 
-        Raises what *load* raised, to everybody who waited for it.
+        The age of what *load* gives as `Aged` counts on. Raises what *load* raised,
+        to everybody who waited for it.
         """
         if config is None:
             config = self._config() if callable(self._config) else self._config
@@ -150,7 +159,7 @@ class Coalescer(Generic[K, V]):
             raise
         return self._loaded(key, value, source)
 
-    async def refresh(self, key: K, load: Callable[[], Awaitable[V]]) -> None:
+    async def refresh(self, key: K, load: Callable[[], Awaitable[V | Aged[V]]]) -> None:
         """Replace the copy of *key* now, however fresh, by a load that readers share.
 
         Refresh-ahead, as caches call it: asked for before a copy expires, it spares
@@ -200,7 +209,7 @@ class Coalescer(Generic[K, V]):
         return Cached(value=entry.value, age_s=age, stale=stale, source=source)
 
     def _start(
-        self, key: K, load: Callable[[], Awaitable[V]], config: CacheConfig
+        self, key: K, load: Callable[[], Awaitable[V | Aged[V]]], config: CacheConfig
     ) -> asyncio.Task[V]:
         async def run() -> V:
             with deadline_scope(None):
@@ -215,12 +224,16 @@ class Coalescer(Generic[K, V]):
     async def _load(
         self,
         key: K,
-        load: Callable[[], Awaitable[V]],
+        load: Callable[[], Awaitable[V | Aged[V]]],
         config: CacheConfig,
         owner: "Callable[[], asyncio.Task[V]] | None" = None,
     ) -> V:
         started = self._clock()
-        value = await load()
+        given = await load()
+        if isinstance(given, Aged):
+            value, started = given.value, started - given.age_s
+        else:
+            value = given
         lifetime = config.ttl_s * (1 - config.jitter * self._rng.random())
         replaced = owner is not None and self._loads.get(key) is not owner()
         held = self._entries.pop(key, None)

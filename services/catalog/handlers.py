@@ -6,7 +6,7 @@ from typing import Any
 
 from cockroach.errors import DatabaseError
 from cockroach.ids import PublicId
-from resilience import Cached, Coalescer, Listener
+from resilience import Aged, Cached, Coalescer, Listener
 from services.catalog.domain import (
     Contract,
     Product,
@@ -15,7 +15,7 @@ from services.catalog.domain import (
     cut,
     known_category,
 )
-from services.catalog.listed import Listed
+from services.catalog.lists import Lists
 from services.catalog.store import CatalogStore
 from services.runtime import caching
 from services.runtime.batching import BatchLoader
@@ -29,29 +29,24 @@ class CatalogHandlers:
     def __init__(
         self,
         store: CatalogStore,
+        lists: Lists,
         *,
         policies: Callable[[], PolicySet],
         listener: Listener,
     ) -> None:
         self._store = store
+        self._lists = lists
         self._policies = policies
-        config = caching.cache_config(policies)
-        self._lists: Coalescer[str, tuple[Product, ...]] = Coalescer(
-            config, listener=listener
-        )
         self._products: Coalescer[str, Product | None] = Coalescer(
-            config, listener=listener
+            caching.cache_config(policies), listener=listener
         )
         self._batch: BatchLoader[Product] = BatchLoader(store.products)
-        self._listed = Listed()
-        self._loaded: set[str] = set()
 
     async def page(
         self, category: str, offset: int, size: int
     ) -> tuple[Sequence[Product], str, Staleness]:
         """Return one page of a list, the next token, and how old it is."""
-        cached = await self._lists.get(_known(category), lambda: self._load(category))
-        self._loaded.add(category)
+        cached = await self._lists.get(_known(category))
         caching.note(cached)
         page, token = cut(cached.value, offset, size)
         return page, token, _staleness(cached)
@@ -101,15 +96,15 @@ class CatalogHandlers:
         contract_id, prices = found
         return contract_page(contract_id, prices, size)
 
-    async def refresh(self, category: str) -> None:
-        """Load a list anew, for those who come later. Raises DatabaseError."""
-        await self._lists.refresh(_known(category), lambda: self._load(category))
-        self._loaded.add(category)
+    async def shared(
+        self, category: str, max_age_s: float
+    ) -> Aged[tuple[Product, ...]]:
+        """Return a whole list to another process, as the one that loads it."""
+        return await self._lists.shared(_known(category), max_age_s)
 
     def expire(self, category: str) -> int:
         """Make a cached list stale now; return how many copies there were."""
-        self._lists.expire(_known(category))
-        return int(category in self._loaded)
+        return self._lists.expire(_known(category))
 
     async def _single(self, product_id: str) -> Cached[Product | None]:
         return await self._products.get(
@@ -117,8 +112,7 @@ class CatalogHandlers:
         )
 
     async def _batched(self, product_id: str) -> Cached[Product | None]:
-        policies = self._policies()
-        listed = self._listed.get(product_id, ttl_s=policies.cache_ttl_s)
+        listed = self._lists.listed(product_id)
         if listed is not None:
             return listed
         try:
@@ -126,20 +120,10 @@ class CatalogHandlers:
                 product_id, lambda: self._batch.get(product_id)
             )
         except DatabaseError:
-            old = self._listed.get(
-                product_id, ttl_s=policies.cache_ttl_s, stale_s=policies.stale_s
-            )
+            old = self._lists.listed(product_id, stale_s=self._policies().stale_s)
             if old is None:
                 raise
             return old
-
-    async def _load(self, category: str) -> tuple[Product, ...]:
-        batched = self._policies().sql_batching == "batched"
-        store = self._store
-        load = store.category_all if batched else store.category_each
-        products = await load(category)
-        self._listed.put(products)
-        return products
 
 
 def _known(category: str) -> str:

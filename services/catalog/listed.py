@@ -17,10 +17,10 @@ class Listed:
         self._clock = clock
         self._copies: dict[str, tuple[Product, float]] = {}
 
-    def put(self, products: Iterable[Product]) -> None:
-        """Remember what a list was loaded with."""
-        now = self._clock()
-        self._copies.update((one.id, (one, now)) for one in products)
+    def put(self, products: Iterable[Product], *, age_s: float = 0.0) -> None:
+        """Remember what a list was loaded with, `age_s` seconds ago."""
+        loaded_at = self._clock() - age_s
+        self._copies.update((one.id, (one, loaded_at)) for one in products)
 
     def get(
         self, product_id: str, *, ttl_s: float, stale_s: float = 0.0

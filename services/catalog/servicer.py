@@ -95,6 +95,18 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServicer):
             next_page_token=contract.next_token,
         )
 
+    async def GetList(  # noqa: N802
+        self, request: pb.GetListRequest, context: Context
+    ) -> pb.GetListResponse:
+        """Return a whole list to the catalog's other processes."""
+        with Check() as check:
+            if request.max_age_ms < 0:
+                check.fail("max_age_ms", "must not be negative")
+        found = await self._handlers.shared(request.category, request.max_age_ms / 1000)
+        return pb.GetListResponse(
+            products=map(_product, found.value), age_ms=round(found.age_s * 1000)
+        )
+
     async def ExpireCache(  # noqa: N802
         self, request: pb.ExpireCacheRequest, context: Context
     ) -> pb.ExpireCacheResponse:

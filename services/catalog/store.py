@@ -16,6 +16,9 @@ from services.catalog.domain import (
     Product,
 )
 
+# The batch that object mappers' handbooks set for rows looked up one by one.
+FETCHED_AT_ONCE = 10
+
 _columns = (
     products.c.id,
     products.c.name,
@@ -102,11 +105,13 @@ class CatalogStore:
         return tuple(map(_product, rows))
 
     async def category_each(self, category: str) -> tuple[Product, ...]:
-        """Return the same: first which products there are, then what they are."""
+        """Return the same: first which products there are, then ten of them a time."""
         front = category == FRONT_PAGE
         rows = await self._list(_FRONT_IDS if front else _CATEGORY_IDS, category)
         ids = [row.id for row in rows]
-        found = await self.products(ids)
+        found: dict[str, Product] = {}
+        for first in range(0, len(ids), FETCHED_AT_ONCE):
+            found |= await self.products(ids[first : first + FETCHED_AT_ONCE])
         return tuple(found[id_] for id_ in ids if id_ in found)
 
     async def product(self, product_id: str) -> Product | None:

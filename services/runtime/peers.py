@@ -107,6 +107,24 @@ class Peers:
             self._stubs[key] = known
         return known
 
+    def addresses(self, service: str, region: str) -> tuple[str, ...]:
+        """List where a service's processes of a region are; none where unknown."""
+        return tuple(self._known.get(service, {}).get(region, ()))
+
+    def stub_at(
+        self, kind: Callable[[grpc.aio.Channel], S], service: str, address: str
+    ) -> S:
+        """Return a stub for one process of a service of the own region."""
+        key = (kind, service, address)
+        known: S | None = self._stubs.get(key)
+        if known is None:
+            channel = self._open(
+                targets([address])[0], self._interceptors(f"{service}@{self._region}")
+            )
+            self._channels[service, address] = [channel]
+            known = self._stubs[key] = kind(channel)
+        return known
+
     async def close(self) -> None:
         """Close every channel."""
         for channels in self._channels.values():

@@ -32,6 +32,7 @@ class PolicySet:
     rpc_batching: str
     cache_ttl_s: float
     single_flight: bool
+    lease: bool
     stale_s: float
     rpc_timeout_s: float
     propagate_deadlines: bool

@@ -46,6 +46,8 @@ class Settings:
     zone: str
     instance: str
     listen: str
+    #: Under which its peers know it; empty where that need not be known.
+    address: str
     metrics_listen: str
     peers: Path | None
     database: Path | None
@@ -94,6 +96,7 @@ class Settings:
             zone=zone,
             instance=read.text("INSTANCE", f"{service}-{region}-{zone}"),
             listen=read.address("LISTEN"),
+            address=read.address("ADDRESS", ""),
             metrics_listen=read.address("METRICS_LISTEN", ""),
             peers=read.path("PEERS"),
             database=read.path("DATABASE"),

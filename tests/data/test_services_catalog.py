@@ -1,7 +1,9 @@
 """The catalog over the wire, on a real database."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import grpc
@@ -13,6 +15,7 @@ from cockroach.embedded import EmbeddedCluster
 from lab import profiles
 from protos.shop.v1 import catalog_pb2 as pb
 from protos.shop.v1 import catalog_pb2_grpc, common_pb2
+from services.catalog.store import CatalogStore
 from services.runtime.testing import Running, environment, serving, write_policies
 
 CORPORATE = "eu-00000000-0000-4000-8000-000000000001"
@@ -216,3 +219,89 @@ async def test_bad_input_has_its_own_status_and_details(
 ):
     """Each kind of bad request is told apart by status, reason and fields."""
     assert expected == await refused(getattr(stub, method)(request_))
+
+
+@pytest.fixture
+async def region(cluster: EmbeddedCluster, tmp_path: Path, monkeypatch):
+    """Two catalogs of one region that know each other, and who loaded which list."""
+    loads: list[tuple[int, str]] = []
+    load = CatalogStore.category_all
+
+    async def counted(self, category):
+        loads.append((id(self), category))
+        return await load(self, category)
+
+    monkeypatch.setattr(CatalogStore, "category_all", counted)
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    values = profiles.values(profiles.cures_of("cured"))
+    async with AsyncExitStack() as stack:
+        running = [
+            await stack.enter_async_context(
+                serving(
+                    environment(
+                        "catalog",
+                        tmp_path / str(number),
+                        policies=values,
+                        database=cluster.target("eu"),
+                        peers={"catalog": {"eu": addresses}},
+                        LISTEN=address,
+                        ADDRESS=address,
+                        INSTANCE=f"catalog-eu-{number}",
+                    )
+                )
+            )
+            for number, address in enumerate(addresses)
+        ]
+        yield [catalog_pb2_grpc.CatalogStub(one.channel) for one in running], loads
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+async def test_one_process_of_a_region_loads_for_both(region):
+    """After an expiry both processes answer anew, and one of them asked for it."""
+    stubs, loads = region
+    lists = ("", "books", "games", "toys")
+    # The process that started first holds the other for gone until its breaker closes.
+    async with asyncio.timeout(10):
+        while {await loaders(stubs, loads, one) for one in lists} != {1}:
+            await asyncio.sleep(0.1)
+
+
+async def loaders(stubs, loads, category):
+    """Expire a list everywhere, let ten read it, and count who loaded it."""
+    for stub in stubs:
+        await stub.ListProducts(pb.ListProductsRequest(category=category))
+    for stub in stubs:
+        await stub.ExpireCache(pb.ExpireCacheRequest(category=category))
+    loads.clear()
+    await asyncio.gather(
+        *(
+            stub.ListProducts(pb.ListProductsRequest(category=category))
+            for stub in stubs * 5
+        )
+    )
+    return len({who for who, loaded in loads if loaded == category})
+
+
+async def test_a_list_for_others_is_never_too_old(region):
+    """Who asks for a younger copy than there is has it loaded first."""
+    (stub, _), loads = region
+    await stub.GetList(pb.GetListRequest(category="music", max_age_ms=60_000))
+    loads.clear()
+
+    kept = await stub.GetList(pb.GetListRequest(category="music", max_age_ms=60_000))
+    assert "music" not in [category for _, category in loads]
+    fresh = await stub.GetList(pb.GetListRequest(category="music", max_age_ms=0))
+
+    assert "music" in [category for _, category in loads]
+    assert kept.products == fresh.products
+    code, _, fields = await refused(
+        stub.GetList(pb.GetListRequest(category="music", max_age_ms=-1))
+    )
+    assert (code, fields) == ("INVALID_ARGUMENT", ["max_age_ms"])

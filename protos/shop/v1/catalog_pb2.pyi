@@ -273,6 +273,53 @@ class ListContractPricesResponse(_message.Message):
 Global___ListContractPricesResponse: _TypeAlias = ListContractPricesResponse  # noqa: Y015
 
 @_typing.final
+class GetListRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    MAX_AGE_MS_FIELD_NUMBER: _builtins.int
+    category: _builtins.str
+    """The empty category is the front page."""
+    max_age_ms: _builtins.int
+    """An older copy is loaded anew first."""
+    def __init__(
+        self,
+        *,
+        category: _builtins.str = ...,
+        max_age_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "max_age_ms", b"max_age_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetListRequest: _TypeAlias = GetListRequest  # noqa: Y015
+
+@_typing.final
+class GetListResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCTS_FIELD_NUMBER: _builtins.int
+    AGE_MS_FIELD_NUMBER: _builtins.int
+    age_ms: _builtins.int
+    @_builtins.property
+    def products(self) -> _containers.RepeatedCompositeFieldContainer[Global___Product]: ...
+    def __init__(
+        self,
+        *,
+        products: _abc.Iterable[Global___Product] | None = ...,
+        age_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ms", b"age_ms", "products", b"products"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetListResponse: _TypeAlias = GetListResponse  # noqa: Y015
+
+@_typing.final
 class ExpireCacheRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

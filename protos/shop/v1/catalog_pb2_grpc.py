@@ -55,6 +55,11 @@ class CatalogStub:
                 request_serializer=protos_dot_shop_dot_v1_dot_catalog__pb2.ListContractPricesRequest.SerializeToString,
                 response_deserializer=protos_dot_shop_dot_v1_dot_catalog__pb2.ListContractPricesResponse.FromString,
                 _registered_method=True)
+        self.GetList = channel.unary_unary(
+                '/shop.v1.Catalog/GetList',
+                request_serializer=protos_dot_shop_dot_v1_dot_catalog__pb2.GetListRequest.SerializeToString,
+                response_deserializer=protos_dot_shop_dot_v1_dot_catalog__pb2.GetListResponse.FromString,
+                _registered_method=True)
         self.ExpireCache = channel.unary_unary(
                 '/shop.v1.Catalog/ExpireCache',
                 request_serializer=protos_dot_shop_dot_v1_dot_catalog__pb2.ExpireCacheRequest.SerializeToString,
@@ -94,6 +99,14 @@ class CatalogServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetList(self, request, context):
+        """A whole list, for the catalog's other processes in the region: one of them loads
+        a list for all. Never a stale copy; UNAVAILABLE when it cannot be loaded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExpireCache(self, request, context):
         """Marks cached lists as expired, as a price change does. Stale copies stay
         available to those who accept them.
@@ -124,6 +137,11 @@ def add_CatalogServicer_to_server(servicer, server):
                     servicer.ListContractPrices,
                     request_deserializer=protos_dot_shop_dot_v1_dot_catalog__pb2.ListContractPricesRequest.FromString,
                     response_serializer=protos_dot_shop_dot_v1_dot_catalog__pb2.ListContractPricesResponse.SerializeToString,
+            ),
+            'GetList': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetList,
+                    request_deserializer=protos_dot_shop_dot_v1_dot_catalog__pb2.GetListRequest.FromString,
+                    response_serializer=protos_dot_shop_dot_v1_dot_catalog__pb2.GetListResponse.SerializeToString,
             ),
             'ExpireCache': grpc.unary_unary_rpc_method_handler(
                     servicer.ExpireCache,
@@ -240,6 +258,33 @@ class Catalog:
             '/shop.v1.Catalog/ListContractPrices',
             protos_dot_shop_dot_v1_dot_catalog__pb2.ListContractPricesRequest.SerializeToString,
             protos_dot_shop_dot_v1_dot_catalog__pb2.ListContractPricesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetList(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shop.v1.Catalog/GetList',
+            protos_dot_shop_dot_v1_dot_catalog__pb2.GetListRequest.SerializeToString,
+            protos_dot_shop_dot_v1_dot_catalog__pb2.GetListResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,10 @@ class CatalogStub:
     """Up to 100 products in one call. Unknown ids come back in `missing`."""
     ListContractPrices: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListContractPricesRequest, _catalog_pb2.ListContractPricesResponse]
     """The prices that a corporate customer has agreed, for one page of products."""
+    GetList: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetListRequest, _catalog_pb2.GetListResponse]
+    """A whole list, for the catalog's other processes in the region: one of them loads
+    a list for all. Never a stale copy; UNAVAILABLE when it cannot be loaded.
+    """
     ExpireCache: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ExpireCacheRequest, _catalog_pb2.ExpireCacheResponse]
     """Marks cached lists as expired, as a price change does. Stale copies stay
     available to those who accept them.
@@ -59,6 +63,10 @@ class CatalogAsyncStub(CatalogStub):
     """Up to 100 products in one call. Unknown ids come back in `missing`."""
     ListContractPrices: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListContractPricesRequest, _catalog_pb2.ListContractPricesResponse]  # type: ignore[assignment]
     """The prices that a corporate customer has agreed, for one page of products."""
+    GetList: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetListRequest, _catalog_pb2.GetListResponse]  # type: ignore[assignment]
+    """A whole list, for the catalog's other processes in the region: one of them loads
+    a list for all. Never a stale copy; UNAVAILABLE when it cannot be loaded.
+    """
     ExpireCache: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ExpireCacheRequest, _catalog_pb2.ExpireCacheResponse]  # type: ignore[assignment]
     """Marks cached lists as expired, as a price change does. Stale copies stay
     available to those who accept them.
@@ -98,6 +106,16 @@ class CatalogServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.ListContractPricesResponse, _abc.Awaitable[_catalog_pb2.ListContractPricesResponse]]:
         """The prices that a corporate customer has agreed, for one page of products."""
+
+    @_abc_1.abstractmethod
+    def GetList(
+        self,
+        request: _catalog_pb2.GetListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.GetListResponse, _abc.Awaitable[_catalog_pb2.GetListResponse]]:
+        """A whole list, for the catalog's other processes in the region: one of them loads
+        a list for all. Never a stale copy; UNAVAILABLE when it cannot be loaded.
+        """
 
     @_abc_1.abstractmethod
     def ExpireCache(
