@@ -50,6 +50,7 @@ class Case:
             flashes_s=[
                 self.timeline.start_s + float(flash["at_s"])
                 for flash in self.settings.flashes()
+                if flash["at_s"] >= self.settings.timings.fault_at_s
             ],
             trips=self.trips,
             max_stale_ms=float(self.settings.slo["max_stale_ms"]),

@@ -22,11 +22,16 @@ SHOWN_TRACES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkTrips:
-    """Round trips that the links between regions counted in a span of time."""
+    """Round trips that the links between regions counted in a span of time.
+
+    `between_gateways` are those of `cross_region` that one database server made to
+    another for a statement; None where they were not told apart.
+    """
 
     since_s: float
     until_s: float
     cross_region: int
+    between_gateways: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

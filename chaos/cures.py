@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from chaos import breakers, checks, figures, journeys, sql_figures
 from chaos.checks import Bounds, Check, CheckFunction, Scene
-from chaos.journeys import CHECKOUT, INTAKE, STALE, Journey
+from chaos.journeys import CHECKOUT, HISTORY, INTAKE, STALE, Journey
 from observability import names
 from observability.spans import Span
 
@@ -162,6 +162,33 @@ def slow_database_left_alone(scene: Scene, bounds: Bounds) -> Check:
     return check if mine else _unproven(check, "there were no checkouts")
 
 
+def gateways_ask_no_other_region(scene: Scene, bounds: Bounds) -> Check:
+    """Hold that with the region in every predicate no gateway looks elsewhere.
+
+    Counted by the links between the database servers; histories must have been read.
+    """
+    trips = scene.trips
+    between = trips.between_gateways if trips is not None else None
+    read = [
+        one
+        for one in _during(scene)
+        if one.journey == HISTORY and not one.degraded and one.outcome == "success"
+    ]
+    check = checks.at_most(
+        "gateways_ask_no_other_region",
+        between if between is not None else float("inf"),
+        bounds["at_most"],
+        "round trips between the regions' database servers",
+        [one.trace_id for one in sorted(read, key=lambda one: -one.latency_ms)],
+    )
+    if between is None:
+        return _unproven(check, "the links' trips were not told apart")
+    least = int(bounds.get("min_histories", 1))
+    if len(read) < least:
+        return _unproven(check, f"only {len(read)} histories were read")
+    return check
+
+
 def no_statements_while_open(scene: Scene, bounds: Bounds) -> Check:
     """While a process' breaker is open, it sends nothing but probes."""
     grace_ns = int(float(bounds.get("grace_ms", 50)) * 1e6)
@@ -246,6 +273,10 @@ def others_notice_nothing(scene: Scene, bounds: Bounds) -> Check:
         ).p95_ms
         if before is None or during is None:
             continue
+        # The p95 of a handful is its slowest, and says nothing.
+        least = int(bounds.get("min_journeys", 1))
+        if sum(1 for _ in journeys.ended(home, scene.timeline.before)) < least:
+            continue
         allowed = max(
             before * float(bounds["times"]), before + float(bounds["plus_ms"])
         )
@@ -321,6 +352,7 @@ CURES: MappingProxyType[str, CheckFunction] = MappingProxyType(
             stale_copies_served,
             orders_taken_elsewhere,
             slow_database_left_alone,
+            gateways_ask_no_other_region,
             no_statements_while_open,
             nothing_after_caller_left,
             deadlines_shrink,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import psycopg
@@ -20,6 +20,8 @@ from links.control import LinkControl, LinkInfo
 # Links that end at a region's database server, whoever dials.
 DATABASE_KINDS = frozenset({"sql", "fdw", "repl"})
 CROSSING_KINDS = frozenset({"sql", "fdw"})
+# Which one server dials to ask another for rows that it has not.
+BETWEEN_GATEWAYS = frozenset({"fdw"})
 GONE_PATIENCE_S = 5.0
 
 
@@ -119,13 +121,13 @@ class Fault:
         self._look_around()
         return wrong
 
-    def trips(self) -> dict[str, int]:
-        """Read the paid round trips of every link between two regions."""
+    def trips(self, kinds: Container[str] = CROSSING_KINDS) -> dict[str, int]:
+        """Read the paid round trips of the links of some kinds between two regions."""
         stats = self._control.stats()
         return {
             link.name: stats[link.name].trips
             for link in self._control.list()
-            if link.spec.kind in CROSSING_KINDS
+            if link.spec.kind in kinds
             and link.spec.source != link.spec.target
             and link.name in stats
         }

@@ -11,6 +11,7 @@ from typing import Any
 from chaos.timeline import Window
 
 CHECKOUT = "checkout"
+HISTORY = "history"
 STALE = "STALE"
 INTAKE = "INTAKE_"
 

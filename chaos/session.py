@@ -16,7 +16,7 @@ from typing import Any
 
 from chaos import harvest, invariants, lab_state, run_files, validity, verdict
 from chaos.case import SCHEMA, Case
-from chaos.fault import Fault
+from chaos.fault import BETWEEN_GATEWAYS, Fault
 from chaos.figures import block
 from chaos.invariants import Books
 from chaos.journeys import Journey, Tail
@@ -273,7 +273,12 @@ class Session:
 
     def _snapshot(self, name: str) -> None:
         self._snapshots.append(
-            {"name": name, "at_s": time.time(), "links": self._hurt.trips()}
+            {
+                "name": name,
+                "at_s": time.time(),
+                "links": self._hurt.trips(),
+                "between_gateways": self._hurt.trips(BETWEEN_GATEWAYS),
+            }
         )
 
     def _document(self) -> dict[str, Any]:
@@ -319,11 +324,15 @@ class Session:
         return {
             "since_s": began["at_s"],
             "until_s": ends["at_s"],
-            "cross_region": sum(
-                trips - began["links"].get(name, 0)
-                for name, trips in ends["links"].items()
+            "cross_region": _added(began["links"], ends["links"]),
+            "between_gateways": _added(
+                began["between_gateways"], ends["between_gateways"]
             ),
         }
+
+
+def _added(began: Mapping[str, int], ends: Mapping[str, int]) -> int:
+    return sum(trips - began.get(name, 0) for name, trips in ends.items())
 
 
 def begin(configuration: Mapping[str, Any]) -> Session:

@@ -80,15 +80,22 @@ class Settings:
     def flashes(self) -> Sequence[Mapping[str, Any]]:
         """Give the flash crowds, timed from the start of the load.
 
-        The file times them by the fault: 0.5 is its middle, 1 its end.
+        The file times them by a phase: 0.5 `in_fault` is its middle, 1 its end; what
+        comes `in_exercise` fills pools and is no part of the verdict.
         """
+        timings = self.timings
+        phases = {
+            "in_exercise": (0.0, timings.exercise_s),
+            "in_fault": (timings.fault_at_s, timings.fault_s),
+        }
         return [
             {
-                **{key: value for key, value in flash.items() if key != "in_fault"},
-                "at_s": self.timings.fault_at_s
-                + float(flash["in_fault"]) * self.timings.fault_s,
+                **{key: value for key, value in flash.items() if key not in phases},
+                "at_s": since + float(flash[phase]) * lasting,
             }
             for flash in self.load.get("flash", ())
+            for phase, (since, lasting) in phases.items()
+            if phase in flash
         ]
 
 

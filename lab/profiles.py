@@ -141,6 +141,9 @@ COMMON: Mapping[str, Value] = MappingProxyType(
         # Connections a gateway and process. The library's own 5 + 10 do not fit three
         # small servers with 27 clients each, and the case study's counts were normal.
         "pool_size": 2,
+        # The front door asks its database at the start only, the catalog for crowds.
+        "pool_size_storefront": 1,
+        "pool_size_catalog": 3,
         "pool_overflow": 0,
     }
 )

@@ -72,6 +72,14 @@ def of_checkout(reply: storefront_pb2.CheckoutResponse) -> Answer:
     )
 
 
+def of_history(reply: storefront_pb2.OrderHistoryResponse) -> Answer:
+    """Judge a history: any page is a success, for some have bought nothing yet."""
+    reasons, stale_ms = _degraded(reply.degraded)
+    return Answer(
+        code="OK", outcome="success", degraded_reasons=reasons, stale_ms=stale_ms
+    )
+
+
 def of_error(error: grpc.aio.AioRpcError) -> Answer:
     """Judge an error: a refusal for a business reason, or a failure with its reason."""
     reason = _reason(error)

@@ -237,6 +237,16 @@ class Generator:
                         self._order(arrival), timeout=remaining, metadata=pairs
                     )
                 )
+            if arrival.journey == "history":
+                return answers.of_history(
+                    await stub.OrderHistory(
+                        storefront_pb2.OrderHistoryRequest(
+                            customer_id=arrival.customer_id
+                        ),
+                        timeout=remaining,
+                        metadata=pairs,
+                    )
+                )
             return answers.of_browse(
                 await stub.Browse(
                     storefront_pb2.BrowseRequest(

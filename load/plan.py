@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-JOURNEYS = ("browse", "checkout")
+JOURNEYS = ("browse", "checkout", "history")
 
 
 class PlanError(ValueError):

@@ -48,6 +48,8 @@ class PolicySet:
     data_slow_ms: float
     data_open_s: float
     pool_size: int
+    pool_size_catalog: int
+    pool_size_storefront: int
     pool_overflow: int
     pool_timeout_s: float
     pools_warm: bool
@@ -64,6 +66,14 @@ class PolicySet:
             "retry_on": ("unavailable", "any_failure"),
         }
     )
+
+    def connections(self, service: str) -> int:
+        """Tell how many connections a process of a service keeps at each gateway."""
+        own = {
+            "catalog": self.pool_size_catalog,
+            "storefront": self.pool_size_storefront,
+        }
+        return own.get(service, self.pool_size)
 
     @property
     def any_region(self) -> bool:

@@ -6,6 +6,7 @@ import inspect
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 import grpc
 
@@ -146,7 +147,7 @@ class Process:
 
     def _check_policies(self) -> None:
         try:
-            data_policy(self._policies())
+            data_policy(self._policies(), self.settings.service)
             client_policy(self._policies(), "any")
         except ValueError as error:
             raise SettingsError(f"{self.settings.policies}: {error}") from error
@@ -193,7 +194,9 @@ class Process:
             target,
             region=self.settings.region,
             application=self.settings.instance,
-            policy=Derived(self._policies, data_policy),
+            policy=Derived(
+                self._policies, partial(data_policy, service=self.settings.service)
+            ),
             listener=self._recorder,
             rng=random.Random(),  # noqa: S311 - spreads load, keeps no secret
         )

@@ -59,12 +59,12 @@ class Derived(Generic[P]):
         return self._made
 
 
-def data_policy(policies: PolicySet) -> DataPolicy:
-    """How the database is used. Raises ValueError on values that make no sense."""
+def data_policy(policies: PolicySet, service: str) -> DataPolicy:
+    """How a service uses the database. Raises ValueError where it cannot."""
     return DataPolicy(
         gateway_choice=policies.gateway_choice,  # type: ignore[arg-type]
         single_statements=policies.single_statements,  # type: ignore[arg-type]
-        pool_size=policies.pool_size,
+        pool_size=policies.connections(service),
         pool_overflow=policies.pool_overflow,
         pool_timeout_s=policies.pool_timeout_s,
         warm=policies.pools_warm,

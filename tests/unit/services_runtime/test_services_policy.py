@@ -29,7 +29,11 @@ def test_both_profiles_of_the_lab_are_policies(values):
     """Every value that the lab knows is one of ours, and none is missing."""
     policies = PolicySet(**values)
 
-    assert data_policy(policies).pool_size == values["pool_size"]
+    sizes = {
+        service: data_policy(policies, service).pool_size
+        for service in ("cart", "catalog", "storefront")
+    }
+    assert {"cart": 2, "catalog": 3, "storefront": 1} == sizes
     assert client_policy(policies, "cart@eu").target == "cart@eu"
     assert server_policy(policies, 7).max_concurrent == 7
 
@@ -117,7 +121,7 @@ def test_a_derived_policy_is_made_anew_only_for_a_new_snapshot():
     """Reading a policy at every call costs a comparison, not a construction."""
     snapshots = [PolicySet(**CURED), PolicySet(**SICK)]
     now = [snapshots[0]]
-    derived = Derived(lambda: now[0], data_policy)
+    derived = Derived(lambda: now[0], lambda it: data_policy(it, "cart"))
     first = derived()
 
     assert derived() is first
