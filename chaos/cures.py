@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from chaos import breakers, checks, figures, journeys, sql_figures
 from chaos.checks import Bounds, Check, CheckFunction, Scene
-from chaos.journeys import CHECKOUT, HISTORY, INTAKE, STALE, Journey
+from chaos.journeys import CHECKOUT, FLASH, HISTORY, INTAKE, STALE, Journey
 from observability import names
 from observability.spans import Span
 
@@ -45,7 +45,7 @@ def one_load_per_process(scene: Scene, bounds: Bounds) -> Check:
         "equal loads at the same time in one process after a flash crowd",
         traces,
     )
-    crowd = sum(one.journey == "flash" for one in scene.journeys)
+    crowd = sum(one.journey == FLASH for one in scene.journeys)
     if crowd < int(bounds.get("min_readers", 1)):
         return _unproven(check, f"only {crowd} readers came in a crowd")
     return check
@@ -82,6 +82,22 @@ def one_load_per_region(scene: Scene, bounds: Bounds) -> Check:
         traces,
     )
     return check if seen else _unproven(check, "nobody loaded the page")
+
+
+def few_readers_reach_the_database(scene: Scene, bounds: Bounds) -> Check:
+    """Hold that a crowd is answered from copies: hardly a reader's trace has SQL."""
+    most, traces = sql_figures.first_statements(scene)
+    check = checks.at_most(
+        "few_readers_reach_the_database",
+        most,
+        bounds["at_most"],
+        "readers of a crowd with their first statement in the same 50 ms",
+        traces,
+    )
+    crowd = sum(one.journey == FLASH for one in scene.journeys)
+    if crowd < int(bounds.get("min_readers", 1)):
+        return _unproven(check, f"only {crowd} readers came in a crowd")
+    return check
 
 
 def stale_copies_served(scene: Scene, bounds: Bounds) -> Check:
@@ -349,6 +365,7 @@ CURES: MappingProxyType[str, CheckFunction] = MappingProxyType(
         for check in (
             one_load_per_process,
             one_load_per_region,
+            few_readers_reach_the_database,
             stale_copies_served,
             orders_taken_elsewhere,
             slow_database_left_alone,

@@ -12,6 +12,7 @@ from chaos.timeline import Window
 
 CHECKOUT = "checkout"
 HISTORY = "history"
+FLASH = "flash"
 STALE = "STALE"
 INTAKE = "INTAKE_"
 

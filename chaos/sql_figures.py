@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from chaos.checks import Scene, crosses
+from chaos.journeys import FLASH
 from observability.evidence import IdenticalLoads
 from observability.spans import Span
 
@@ -119,6 +120,8 @@ def worst_edge(scene: Scene, *, min_calls: int) -> Edge:
     return max(edges, key=lambda edge: edge.ratio, default=Edge())
 
 
+#: The width of the bins in which first statements are counted.
+FIRST_BIN_NS = 50_000_000
 #: How long after the fault a crowd that came at its end still loads.
 LAST_CROWD_NS = 3_000_000_000
 
@@ -139,6 +142,30 @@ def peak_identical_loads(scene: Scene) -> int:
     """Count the most statements of one text and key that ran at the same time."""
     loads = identical_loads(scene)
     return loads[0].peak if loads else 0
+
+
+def first_statements(scene: Scene) -> tuple[int, tuple[str, ...]]:
+    """Count the readers of a crowd who came to a database in its worst 50 ms.
+
+    By the first statement of each reader's trace: statements in the same 50 ms are no
+    measure of a herd, since a healthy checkout makes its own in twenty. Gives the
+    count, and the traces.
+    """
+    worst: list[str] = []
+    for at_s in scene.flashes_s:
+        since, until = int(at_s * 1e9), int(at_s * 1e9) + LAST_CROWD_NS
+        first: dict[str, int] = {}
+        for span in scene.evidence.statements(control=False, between=(since, until)):
+            began = first.get(span.trace_id)
+            if began is None or span.start_ns < began:
+                first[span.trace_id] = span.start_ns
+        bins: defaultdict[int, list[str]] = defaultdict(list)
+        for trace, began in first.items():
+            reader = scene.by_trace.get(trace)
+            if reader is not None and reader.journey == FLASH:
+                bins[(began - since) // FIRST_BIN_NS].append(trace)
+        worst = max([worst, *bins.values()], key=len)
+    return len(worst), tuple(worst)
 
 
 def late_statements(scene: Scene, *, later_than_ms: float) -> list[Span]:

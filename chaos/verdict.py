@@ -105,6 +105,7 @@ def _numbers(
         "cross_region_spans_per_checkout": sql.cross_region_spans_per_checkout,
         "attempts_per_call": round(attempts.ratio, 4),
         "peak_identical_loads": sql_figures.peak_identical_loads(scene),
+        "first_statements_in_50_ms": sql_figures.first_statements(scene)[0],
         "recovery_s": recovery,
         "baseline": before.to_json(),
         "before": before.to_json(),

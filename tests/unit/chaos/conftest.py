@@ -128,8 +128,13 @@ class World:
         self.journeys.append(one)
         return one
 
-    def trips_between_regions(self, count):
-        self.trips = LinkTrips(since_s=1020, until_s=1040, cross_region=count)
+    def trips_between_regions(self, count, *, between_gateways=None):
+        self.trips = LinkTrips(
+            since_s=1020,
+            until_s=1040,
+            cross_region=count,
+            between_gateways=between_gateways,
+        )
 
     def scene(self):
         return Scene(

@@ -48,6 +48,75 @@ def test_no_crowd_proves_nothing(world):
     assert not check("one_load_per_process", world, at_most=1).passed
 
 
+@pytest.mark.parametrize(
+    ("instances", "apart_ms", "observed"),
+    [
+        (["catalog-us-a"], 0, 1),
+        # Never at the same time, and yet each process asked for itself.
+        (["catalog-us-a", "catalog-us-b"], 500, 2),
+        # One process that loads twice at once.
+        (["catalog-us-a", "catalog-us-a"], 1, 2),
+    ],
+)
+def test_one_load_per_region(world, instances, apart_ms, observed):
+    """With the lease one process of a region loads, and one at a time."""
+    world.flashes = (1030.0,)
+    for n, instance in enumerate(instances):
+        world.sql(
+            "SELECT products",
+            1030.01 + n * apart_ms / 1000,
+            5,
+            key="front page",
+            instance=instance,
+        )
+    world.sql("SELECT products", 1030.01, 5, key="front page", region="eu")
+    found = check("one_load_per_region", world, at_most=1)
+
+    assert found.observed == observed
+    assert found.passed is (observed == 1)
+
+
+def test_a_page_that_nobody_loads_proves_no_lease(world):
+    """After an expiry somebody has to load."""
+    world.flashes = (1030.0,)
+
+    assert not check("one_load_per_region", world, at_most=1).passed
+
+
+@pytest.mark.parametrize(("asking", "passed"), [(3, True), (4, False)])
+def test_few_readers_reach_the_database(world, asking, passed):
+    """Readers are counted by their first statement; checkouts are none of them."""
+    world.flashes = (1030.0,)
+    for n in range(60):
+        one = world.journey(1030 + n / 1000, name="flash", home="us")
+        if n < asking:
+            world.sql("SELECT products", 1030.06 + n / 1000, trace=one.trace_id)
+            world.sql("SELECT products", 1030.09, trace=one.trace_id)
+    for _ in range(9):
+        one = world.journey(1030.05)
+        world.sql("INSERT orders", 1030.07, trace=one.trace_id)
+    found = check("few_readers_reach_the_database", world, at_most=3, min_readers=60)
+
+    assert found.observed == asking
+    assert found.passed is passed
+
+
+@pytest.mark.parametrize(
+    ("between", "histories", "passed"),
+    [(0, 10, True), (1, 10, False), (None, 10, False), (0, 9, False)],
+)
+def test_gateways_ask_no_other_region(world, between, histories, passed):
+    """No trip between the servers, told apart by the links, with histories read."""
+    world.trips_between_regions(100, between_gateways=between)
+    for n in range(histories):
+        world.journey(1021 + n, name="history", home="us")
+    for n in range(9):
+        world.journey(1021 + n, name="history", degraded=True)
+    found = check("gateways_ask_no_other_region", world, at_most=0, min_histories=10)
+
+    assert found.passed is passed
+
+
 def stale(world, *, count=30, ms=10, stale_ms=5000):
     for n in range(count):
         world.journey(
@@ -291,3 +360,16 @@ def test_others_notice_nothing(world, during_ms, passed):
         world.journey(1021 + n / 10, 900, home="eu")
 
     assert check("others_notice_nothing", world, times=1.2, plus_ms=20).passed is passed
+
+
+def test_a_handful_of_others_says_nothing(world):
+    """The p95 of a few is their slowest; such a journey is not compared."""
+    for n in range(20):
+        world.journey(1011 + n / 10, 20, home="us")
+        world.journey(1021 + n / 10, 21, home="us")
+    world.journey(1012, 10, name="history", home="us")
+    world.journey(1022, 500, name="history", home="us")
+    bounds = {"times": 1.2, "plus_ms": 20}
+
+    assert check("others_notice_nothing", world, min_journeys=20, **bounds).passed
+    assert not check("others_notice_nothing", world, **bounds).passed

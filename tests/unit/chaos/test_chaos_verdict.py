@@ -285,9 +285,12 @@ def test_the_file_asks_for_checks_that_there_are(settings):
     assert set(settings.checks["cured"]) <= set(CURES)
 
 
-def test_the_crowds_come_with_the_fault(settings):
-    """One in its middle, one at its end, whatever the timings."""
-    assert [flash["at_s"] for flash in settings.flashes()] == [30, 40]
+def test_the_crowds_come_with_the_fault(settings, build, times):
+    """One in its middle, one at its end; that of the exercise only fills pools."""
+    start_s = times.timeline.start_s
+
+    assert [flash["at_s"] for flash in settings.flashes()] == [6, 30, 40]
+    assert build().scene().flashes_s == [start_s + 30, start_s + 40]
 
 
 def test_a_wrong_profile_is_refused(configuration):
