@@ -74,7 +74,8 @@ def breakers_open_in_time(scene: Scene, bounds: Bounds) -> Check:
 
     Soon counts from the fault, or from the process' own fourth slow statement if that
     is later: who asks rarely cannot know earlier. With `watched_s`, the four must lie
-    within so many seconds, since the breaker looks back no further.
+    within so many seconds, since the breaker looks back no further; a process that
+    never saw so many together may open whenever its mixed window tells it to.
     """
     within_ns = int(float(bounds["within_s"]) * 1e9)
     own_ns = int(float(bounds.get("after_enough_s", 1)) * 1e9)
@@ -102,7 +103,7 @@ def breakers_open_in_time(scene: Scene, bounds: Bounds) -> Check:
                 wrong.append(f"{instance} never opened")
         elif len(found) > int(bounds.get("times", 1)):
             wrong.append(f"{instance} opened {len(found)} times")
-        elif ends and found[0].time_ns > latest:
+        elif seen_ns is not None and found[0].time_ns > latest:
             late = (found[0].time_ns - in_force_ns) / 1e9
             wrong.append(f"{instance} opened after {late:.1f} s")
         elif not found[0].reason:

@@ -6,10 +6,13 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
+from opentelemetry import trace
+
 from cockroach.policy import DataPolicy
 from cockroach.pools import GatewayPool, PoolStats
-from cockroach.sessions import SessionFactory
+from cockroach.sessions import Session, SessionFactory
 from cockroach.topology import DatabaseTarget, Gateway, rtt_ms
+from observability import names
 
 # Round trips that opening a connection takes on a raw link, with some to spare: the
 # wait for a far gateway's first connection is distance, not trouble.
@@ -30,6 +33,7 @@ class Fleet:
     ) -> None:
         self._factory = SessionFactory(target, application=application)
         self._region = region
+        self._tracer = trace.get_tracer("cockroach")
         self._clock = clock
         self._rng = rng
         self._pools: dict[str, GatewayPool] = {}
@@ -66,7 +70,7 @@ class Fleet:
             size, overflow, timeout_s = self._sizes
             pool = self._pools[gateway.name] = GatewayPool(
                 gateway,
-                self._factory.open,
+                self._open,
                 size=size,
                 overflow=overflow,
                 timeout_s=timeout_s + _OPENING_TRIPS * self._trip_s(gateway),
@@ -74,6 +78,20 @@ class Fleet:
                 rng=self._rng,
             )
         return pool
+
+    async def _open(self, gateway: Gateway, *, expires_at: float) -> Session:
+        """Connect, with a span: whoever waits for it pays nine round trips."""
+        with self._tracer.start_as_current_span(
+            names.SPAN_CONNECT,
+            kind=trace.SpanKind.CLIENT,
+            attributes={
+                names.GATEWAY_NAME: gateway.name,
+                names.GATEWAY_REGION: gateway.region,
+                names.CLIENT_REGION: self._region,
+            },
+            record_exception=False,
+        ):
+            return await self._factory.open(gateway, expires_at=expires_at)
 
     def present(self, gateway: Gateway) -> GatewayPool | None:
         """Return the pool of a gateway if there is one; make none for its sake."""

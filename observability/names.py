@@ -78,6 +78,7 @@ CACHE_AGE_MS: Final = "seawall.cache.age_ms"
 # Spans.
 SPAN_ATTEMPT: Final = "attempt"
 SPAN_POOL_ACQUIRE: Final = "pool.acquire"
+SPAN_CONNECT: Final = "connect"  # opening a connection, which is no statement
 SPAN_JOURNEY: Final = "journey"  # "journey checkout"
 SPAN_BEGIN: Final = "BEGIN"
 SPAN_COMMIT: Final = "COMMIT"

@@ -64,7 +64,7 @@ class Span:
         """Whether this is a database statement; waiting for a pool is none."""
         return (
             self.kind == "CLIENT"
-            and self.name not in {names.SPAN_POOL_ACQUIRE, "connect"}
+            and self.name not in {names.SPAN_POOL_ACQUIRE, names.SPAN_CONNECT}
             and names.DB_SYSTEM in self.attributes
         )
 
