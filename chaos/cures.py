@@ -205,6 +205,23 @@ def gateways_ask_no_other_region(scene: Scene, bounds: Bounds) -> Check:
     return check
 
 
+def pools_are_warm(scene: Scene, bounds: Bounds) -> Check:
+    """Hold that no process opens a connection while customers wait for it.
+
+    In the fault one to the slow region takes nine slow round trips. From the baseline
+    on, since everything has run by then.
+    """
+    since, until = scene.timeline.before.since_ns, scene.timeline.during.until_ns
+    opened = scene.evidence.select(name=names.SPAN_CONNECT, between=(since, until))
+    return checks.at_most(
+        "pools_are_warm",
+        len(opened),
+        bounds["at_most"],
+        "connections opened between the baseline and the fault's end",
+        [span.trace_id for span in opened],
+    )
+
+
 def no_statements_while_open(scene: Scene, bounds: Bounds) -> Check:
     """While a process' breaker is open, it sends nothing but probes."""
     grace_ns = int(float(bounds.get("grace_ms", 50)) * 1e6)
@@ -370,6 +387,7 @@ CURES: MappingProxyType[str, CheckFunction] = MappingProxyType(
             orders_taken_elsewhere,
             slow_database_left_alone,
             gateways_ask_no_other_region,
+            pools_are_warm,
             no_statements_while_open,
             nothing_after_caller_left,
             deadlines_shrink,

@@ -37,6 +37,7 @@ from cockroach.routing import Router
 from cockroach.spans import Note
 from cockroach.topology import DatabaseTarget, nearest, rtt_ms
 from cockroach.transaction import Transaction
+from cockroach.warmth import Warmth
 from observability import names
 from resilience import (
     DeadlineRefused,
@@ -91,6 +92,7 @@ class Database:
             clock=clock,
             rng=self._rng,
         )
+        self._warmth = Warmth(self._fleet, self._router, region=region)
         self._health: dict[str, RegionHealth] = {}
         self._probers: dict[str, Prober] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -106,7 +108,12 @@ class Database:
 
         Raises DatabaseUnavailableError when the gateways do not let us in.
         """
-        await self._warm(self._present())
+        await self._warmth.fill(self._present())
+
+    def keep_spares(self) -> None:
+        """Keep connections to the nearest region too; see Warmth. Does not wait."""
+        self._warmth.spares = True
+        self._later(self._warmth.fill_quietly(self._now))
 
     async def close(self) -> None:
         """Stop probing and close every connection; refuse those who still wait."""
@@ -304,7 +311,7 @@ class Database:
             self._health.clear()
             self._probers.clear()
             if self._fleet.apply(policy):
-                self._later(self._warm_quietly())
+                self._later(self._warmth.fill_quietly(self._now))
         return policy
 
     def _health_of(self, policy: DataPolicy, home: str) -> RegionHealth:
@@ -336,7 +343,7 @@ class Database:
                     names.HOME_REGION: health.home,
                     names.CLIENT_REGION: self._region,
                 },
-                on_close=lambda _: self._later(self._warm_quietly()),
+                on_close=lambda _: self._later(self._warmth.fill_quietly(self._now)),
             )
         prober.wake()
 
@@ -373,18 +380,6 @@ class Database:
             return None
         decision = self._router.probe(home, planned.gateway)
         return await plan_of(planned, pool, Note(self._tracer, decision, "plan"))
-
-    async def _warm(self, policy: DataPolicy) -> None:
-        if policy.warm:
-            await self._fleet.fill(
-                self._router.candidates(policy.gateway_choice, self._region)
-            )
-
-    async def _warm_quietly(self) -> None:
-        try:
-            await self._warm(self._now)
-        except DatabaseError:
-            return  # the next statement finds out for itself
 
     def _tell(self, event: object) -> None:
         if self._listener is not None:

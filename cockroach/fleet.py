@@ -105,12 +105,16 @@ class Fleet:
         pool = self.present(gateway)
         return 0 if pool is None else pool.busy
 
-    async def fill(self, gateways: Sequence[Gateway]) -> None:
+    async def fill(
+        self, gateways: Sequence[Gateway], *, at_most: int | None = None
+    ) -> None:
         """Open the kept connections of some gateways, one at a time at each.
 
         Raises ConnectRefusedError when one does not let us in.
         """
-        await asyncio.gather(*(self.pool(one).fill() for one in gateways))
+        await asyncio.gather(
+            *(self.pool(one).fill(at_most=at_most) for one in gateways)
+        )
 
     def refuse_waiting(self, gateways: Sequence[Gateway], error: Exception) -> None:
         """Send those away who wait for a connection to some gateways."""

@@ -183,14 +183,17 @@ class GatewayPool:
                 waiter.set_exception(error)
         self._waiters.clear()
 
-    async def fill(self, *, concurrency: int = 1) -> None:
+    async def fill(self, *, at_most: int | None = None, concurrency: int = 1) -> None:
         """Open the kept sessions that are missing, few at a time.
+
+        `at_most` stops short of the pool's size.
 
         Raises DatabaseUnavailableError when the gateway refuses one.
         """
+        wanted = self.size if at_most is None else min(self.size, at_most)
 
         async def opener() -> None:
-            while not self._retired and self._total() < self.size:
+            while not self._retired and self._total() < wanted:
                 await self._open()
 
         results = await asyncio.gather(

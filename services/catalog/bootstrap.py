@@ -13,7 +13,9 @@ from services.runtime.runtime import Runtime
 def start(runtime: Runtime) -> None:
     """Put Catalog on the runtime's server and its background work beside it."""
     region = runtime.settings.region
-    store = CatalogStore(runtime.need_database())
+    database = runtime.need_database()
+    database.keep_spares()
+    store = CatalogStore(database)
     neighbours = Neighbours(runtime.peers, region=region)
     lists = Lists(
         store,

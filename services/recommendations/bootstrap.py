@@ -9,7 +9,9 @@ from services.runtime.runtime import Runtime
 
 def start(runtime: Runtime) -> None:
     """Put Recommendations on the runtime's server."""
-    store = RecommendationStore(runtime.need_database())
+    database = runtime.need_database()
+    database.keep_spares()
+    store = RecommendationStore(database)
     handlers = RecommendationHandlers(
         store, policies=runtime.policies, listener=runtime.recorder
     )

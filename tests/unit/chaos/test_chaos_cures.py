@@ -117,6 +117,16 @@ def test_gateways_ask_no_other_region(world, between, histories, passed):
     assert found.passed is passed
 
 
+@pytest.mark.parametrize(
+    ("at_s", "passed"), [(1005.0, True), (1012.0, False), (1030.0, False)]
+)
+def test_pools_are_warm(world, at_s, passed):
+    """Connections opened in the exercise are no matter, later ones are."""
+    world.span(names.SPAN_CONNECT, at_s, 900, kind="CLIENT")
+
+    assert check("pools_are_warm", world, at_most=0).passed is passed
+
+
 def stale(world, *, count=30, ms=10, stale_ms=5000):
     for n in range(count):
         world.journey(
