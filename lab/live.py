@@ -49,7 +49,8 @@ class View:
             console=self.console,
             screen=True,
             refresh_per_second=REFRESHES_PER_SECOND,
-        ):
+        ) as screen:
+            screen.refresh()
             yield self._hear
         self._leave(turn)
         self._earlier = (turn, self._watched)
