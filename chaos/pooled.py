@@ -132,6 +132,10 @@ def _numbers(samples: Sequence[Sample], group: str) -> dict[str, Any]:
         "journeys": len(them),
         "failed": failed,
         "success_ratio": round(1 - failed / len(them), 6) if them else None,
-        "p50_ms": percentile(latencies, 0.50),
-        "p95_ms": percentile(latencies, 0.95),
+        "p50_ms": _rounded(percentile(latencies, 0.50)),
+        "p95_ms": _rounded(percentile(latencies, 0.95)),
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)

@@ -149,8 +149,10 @@ def _tell(
     tables.verdict(console, {**document, "verdict": outcome})
     for one in judged:
         if "run_dir" in one:
+            whose = f"seed {one['seed']} " if extra else ""
             console.print(
-                f"{one['profile']}: seawall traces --store {one['run_dir']}/traces.db"
+                f"{whose}{one['profile']}: "
+                f"seawall traces --store {one['run_dir']}/traces.db"
             )
     return Result(
         command=command,

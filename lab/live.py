@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.live import Live
 
 from lab.console import is_interactive, progress
-from lab.frame import Frame, courses
+from lab.frame import Frame
+from lab.rows import courses
 from lab.watched import Turn, Watched
 
 REFRESHES_PER_SECOND = 2
@@ -69,9 +70,12 @@ class View:
         self._watched = self._watched.heard(line)
 
     def _leave(self, turn: Turn) -> None:
-        """Leave the course and the verdict in the user's own scrollback."""
+        """Leave the course and the verdict in the user's own scrollback.
+
+        Of several seeds the verdict is told by who plays them, piped or not.
+        """
         watched = self._watched
-        if watched.phase == "verdict":
+        if watched.phase == "verdict" and turn.seeds == 1:
             self.console.print(f"{turn.title}: {watched.text}", markup=False)
         plain = not self.console.encoding.startswith("utf")
         for line in courses(watched, self.console.width, plain=plain):

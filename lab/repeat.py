@@ -40,7 +40,14 @@ def turns(name: str, profiles: Sequence[str], *, seed: int, repeat: int) -> list
     """Give the runs in the order in which they are played: seed by seed."""
     runs = [(n, profile) for n in range(seed, seed + repeat) for profile in profiles]
     return [
-        Turn(experiment=name, profile=profile, seed=n, place=place, of=len(runs))
+        Turn(
+            experiment=name,
+            profile=profile,
+            seed=n,
+            place=place,
+            of=len(runs),
+            seeds=repeat,
+        )
         for place, (n, profile) in enumerate(runs, 1)
     ]
 
@@ -53,7 +60,7 @@ def play(
     try:
         for turn in planned:
             judged.append(run(turn))
-            if several(judged, planned):
+            if turn.seeds > 1:
                 tables.outcome(console, judged[-1])
     except BaseException:
         if judged:
@@ -64,10 +71,9 @@ def play(
     return judged
 
 
-def several(judged: Iterable[Judged], planned: Iterable[Turn] = ()) -> bool:
+def several(judged: Iterable[Judged]) -> bool:
     """Whether there is more than one seed."""
-    seeds = {int(one["seed"]) for one in judged} | {turn.seed for turn in planned}
-    return len(seeds) > 1
+    return len({int(one["seed"]) for one in judged}) > 1
 
 
 def summary(judged: Sequence[Judged]) -> dict[str, Any]:

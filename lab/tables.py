@@ -136,9 +136,8 @@ def _range(name: str, found: Mapping[str, float | None] | None) -> str:
 
 def pool(console: Console, group: str, found: Mapping[str, Any]) -> None:
     """Print one group's journeys of several runs, taken together."""
-    success = _number("success_ratio", found["success_ratio"])
     console.print(
-        f"  {group}: {found['journeys']} journeys, {success} succeed, "
+        f"  {group}: {found['failed']} of {found['journeys']} journeys failed, "
         f"p95 {_number('p95_ms', found['p95_ms'])} ms"
     )
 

@@ -9,18 +9,19 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """Which run of which: the second of two, say."""
+    """Which run of which: the second of two, say; of one seed or of several."""
 
     experiment: str
     profile: str
     seed: int
     place: int = 1
     of: int = 1
+    seeds: int = 1
 
     @property
     def title(self) -> str:
-        """Its profile, and its seed where there are more than two runs."""
-        return self.profile if self.of <= 2 else f"{self.profile}, seed {self.seed}"
+        """Its profile, and its seed where there are several."""
+        return f"seed {self.seed} {self.profile}" if self.seeds > 1 else self.profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

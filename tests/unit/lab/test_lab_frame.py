@@ -1,5 +1,7 @@
 """The live picture: all that is asked of it, at any size, and nothing that breaks."""
 
+import io
+
 import pytest
 
 from lab.frame import Frame
@@ -56,7 +58,7 @@ def test_everything_that_is_known_is_shown(heard, plain, made):
         "degraded 12.0 %",
         "p50 17 ms",
         "p95 80 ms",
-        "in force: 400 ms before eu's database, measured 381 ms, on 8 links",
+        "in force: 381 ms measured, 400 ms wanted, on 8 links to eu's database",
         "1 not closed",
         "database@eu 3x in 2 processes",
     ):
@@ -130,3 +132,15 @@ def test_a_failing_run_is_red_and_without_colour_it_is_not(heard, picture, made)
     assert "\x1b[31m86.1 %" in picture(watched)
     assert "86.1 %" in told
     assert "\x1b[31m" not in told
+
+
+def test_an_ascii_terminal_can_write_all_of_it(heard, turn, terminal, made):
+    """No block, line or ellipsis that its encoding does not have."""
+    watched = heard(FAULT, made.beat(28.0, standing=[made.standing()]))
+    file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    terminal(60, 24, file=file).print(
+        Frame(turn=turn, watched=watched, now_s=START_S + 28, earlier=(turn, watched))
+    )
+    file.flush()
+
+    assert b"fault" in file.buffer.getvalue()

@@ -107,7 +107,7 @@ def test_runs_go_seed_by_seed():
         (turn.seed, turn.profile) for turn in turns
     ]
     assert [(1, 4), (2, 4), (3, 4), (4, 4)] == [(t.place, t.of) for t in turns]
-    assert "sick, seed 7" == turns[0].title
+    assert "seed 7 sick" == turns[0].title
 
 
 def test_one_seed_is_told_as_before(console, pool):
