@@ -59,6 +59,10 @@ class Pulse:
             "degraded_ratio": found.degraded_ratio,
             "p50_ms": found.p50_ms,
             "p95_ms": found.p95_ms,
+            "slo": {
+                name: float(self._settings.slo[name])
+                for name in ("success_ratio", "p95_ms")
+            },
             "seconds": by_second(young, over, start_s=start_s),
         }
 

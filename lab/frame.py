@@ -68,6 +68,8 @@ class Frame:
         line = rows.labelled(watched.phase or "starting")
         if watched.phase in {"", "open"}:
             return line.append("the load is about to begin")
+        if watched.phase == "halt":
+            return line.append(watched.text, style=rows.HURT)
         gone = watched.elapsed_s(self.now_s)
         left = watched.of_s - gone
         if left <= 0:

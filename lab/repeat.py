@@ -6,6 +6,7 @@ top of the runs' own.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,10 +64,12 @@ def play(
             if turn.seeds > 1:
                 tables.outcome(console, judged[-1])
     except BaseException:
-        if judged:
-            console.print(f"{len(judged)} of {len(planned)} runs were judged:")
-        for one in judged:
-            tables.outcome(console, one)
+        # A terminal that is gone must not hide why it ends.
+        with contextlib.suppress(OSError):
+            if judged:
+                console.print(f"{len(judged)} of {len(planned)} runs were judged:")
+            for one in judged:
+                tables.outcome(console, one)
         raise
     return judged
 

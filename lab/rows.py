@@ -14,8 +14,6 @@ from lab.watched import Watched
 LABEL = 10
 # A wider course would only repeat itself.
 WIDEST = 100
-GOOD_SUCCESS = 0.995
-SLO_P95_MS = 750.0
 HURT = "red"
 
 
@@ -33,9 +31,10 @@ def numbers(told: Mapping[str, Any]) -> Iterator[Text]:
             line.append(f"{text:<18}", style=style)
         return line
 
-    success = told.get("success_ratio")
-    good = "green" if (success or 0.0) >= GOOD_SUCCESS else HURT
-    p95 = told.get("p95_ms")
+    success, p95 = told.get("success_ratio"), told.get("p95_ms")
+    slo = told.get("slo", {})
+    good = "green" if (success or 0.0) >= slo.get("success_ratio", 0) else HURT
+    late = (p95 or 0.0) > slo.get("p95_ms", math.inf)
     yield pair(
         "load",
         (f"{told.get('planned_rps', 0):.0f}/s planned", ""),
@@ -50,7 +49,7 @@ def numbers(told: Mapping[str, Any]) -> Iterator[Text]:
     yield pair(
         "latency",
         (f"p50 {_ms(told.get('p50_ms'))}", ""),
-        (f"p95 {_ms(p95)}", HURT if p95 and p95 > SLO_P95_MS else ""),
+        (f"p95 {_ms(p95)}", HURT if late else ""),
         ("of the last 2 s", "dim"),
     )
 
@@ -123,24 +122,21 @@ def breakers(told: Mapping[str, Any], now_s: float, *, room: int) -> Sequence[Te
     shown = standing[: max(0, room - 2)]
     if len(shown) < len(standing):
         shown = shown[:-1]
-    pads = [
-        max((len(one[key]) for one in shown), default=0)
-        for key in ("process", "breaker")
-    ]
-    lines = [head, *(_standing(one, now_s, *pads) for one in shown)]
+    pad = max((len(one["process"]) for one in shown), default=0)
+    lines = [head, *(_standing(one, now_s, pad) for one in shown)]
     if len(shown) < len(standing) and room > 2:
         lines.append(labelled("").append(f"and {len(standing) - len(shown)} more"))
     return [*lines, tail]
 
 
-def _standing(one: Mapping[str, Any], now_s: float, process: int, breaker: int) -> Text:
-    line = Text("  ")
-    line.append(f"{one['process']:<{process}}  {one['breaker']:<{breaker}}  ")
+def _standing(one: Mapping[str, Any], now_s: float, pad: int) -> Text:
+    # What is long and may be cut stands last.
+    line = Text("  ").append(f"{one['process']:<{pad}}  ")
     state = str(one["state"]).replace("_", " ")
-    line.append(f"{state:<10}", style=HURT if state == "open" else "yellow")
+    line.append(f"{state:<9}", style=HURT if state == "open" else "yellow")
     lasts = max(0.0, now_s - float(one["since_s"]))
-    line.append(f"{lasts:>4.0f} s {one['opened']:>3}x  ")
-    return line.append(str(one["reason"]).replace("_", " "))
+    line.append(f"{lasts:>5.0f} s {one['opened']:>3}x  {one['breaker']}")
+    return line.append(f"  {str(one['reason']).replace('_', ' ')}", style="dim")
 
 
 def _share(value: float | None) -> str:

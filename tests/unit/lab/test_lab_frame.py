@@ -64,7 +64,7 @@ def test_everything_that_is_known_is_shown(heard, plain, made):
     ):
         assert said in text
     (row,) = [line for line in told if "catalog-eu-a" in line]
-    assert ["open", "7", "s", "2x", "slow", "rate"] == row.split()[2:]
+    assert ["open", "7", "s", "2x", "database@eu", "slow", "rate"] == row.split()[1:]
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 79, 80, 200])
@@ -144,3 +144,11 @@ def test_an_ascii_terminal_can_write_all_of_it(heard, turn, terminal, made):
     file.flush()
 
     assert b"fault" in file.buffer.getvalue()
+
+
+def test_a_run_that_halts_says_why(heard, plain, made):
+    """The reason takes the place of the clock."""
+    why = "halted: 1% of all journeys succeeded in 10 s"
+    line = {"time_s": START_S + 29, "phase": "halt", "text": why}
+
+    assert why in plain(heard(made.beat(28.0), line))[1]

@@ -5,8 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from chaos import pooled, verdict
-from chaos.checks import Check
+from chaos import verdict
 from lab import experiments, repeat
 from lab.results import Exit
 
@@ -14,85 +13,6 @@ from lab.results import Exit
 @pytest.fixture
 def console():
     return Console(file=io.StringIO(), width=160, highlight=False)
-
-
-def judged(seed, profile, *, said="pass", failing=(), **given):
-    """One judged run, as small as it can be."""
-    block = {"success_ratio": 1.0, "degraded_ratio": 0.1, "p95_ms": 100.0 + seed}
-    check = Check(name="goodput", passed=True, observed=1, expected="1")
-    return {
-        "profile": profile,
-        "seed": seed,
-        "valid": said is not None,
-        "invalid_reasons": [] if said else ["the machine stalled"],
-        "verdict": said,
-        **block,
-        "recovery_s": 0.0,
-        "groups": {"affected": {"during": block}, "others": {"during": block}},
-        "checks": [
-            check.to_json(),
-            *({**check.to_json(), "name": name, "passed": False} for name in failing),
-        ],
-        "invariants": [],
-        "run_dir": f"runs/{seed}-{profile}",
-        **given,
-    }
-
-
-@pytest.fixture
-def pool(monkeypatch):
-    """Runs' journeys without their files: a thousand, some of them failed."""
-
-    def planted(failures=0):
-        def read(run_dir):
-            seed = int(run_dir.name.partition("-")[0])
-            return SAMPLES.sample(seed, failures)
-
-        monkeypatch.setattr(pooled, "read", read)
-
-    planted()
-    return planted
-
-
-class SAMPLES:
-    """Makes samples whose journeys need no files."""
-
-    @staticmethod
-    def sample(seed, failures):
-        def one(n, home):
-            failed = home == "eu" and n < failures and seed == 7
-            return pooled.Journey(
-                journey="browse",
-                home=home,
-                dialled=home,
-                away=False,
-                intended_s=0,
-                sent_s=0,
-                done_s=1,
-                latency_ms=10,
-                code="OK",
-                outcome="failure" if failed else "success",
-            )
-
-        return pooled.Sample(
-            seed=seed,
-            region="eu",
-            slo={
-                "success_ratio": 0.995,
-                "pooled_success_ratio": 0.999,
-                "p95_ms": 750,
-                "max_stale_ms": 30_000,
-            },
-            journeys=[one(n, home) for n in range(200) for home in ("eu", "us")],
-        )
-
-
-def runs(count, **given):
-    return [
-        judged(seed, profile, **given)
-        for seed in range(7, 7 + count)
-        for profile in ("sick", "cured")
-    ]
 
 
 def tell(found, console):
@@ -110,7 +30,7 @@ def test_runs_go_seed_by_seed():
     assert "seed 7 sick" == turns[0].title
 
 
-def test_one_seed_is_told_as_before(console, pool):
+def test_one_seed_is_told_as_before(console, pool, runs):
     """No ranges of one run, and nothing new in the object."""
     found = [{**one, "during": {}, "before": {}, "after": {}} for one in runs(1)]
     document = tell(found, console).document()
@@ -120,7 +40,7 @@ def test_one_seed_is_told_as_before(console, pool):
     assert "median" not in console.file.getvalue()
 
 
-def test_several_seeds_have_ranges_and_a_pool(console, pool):
+def test_several_seeds_have_ranges_and_a_pool(console, pool, runs):
     """One result a seed, and the whole under `repeat`."""
     result = tell(runs(5), console)
     document = result.document()
@@ -141,7 +61,7 @@ def test_several_seeds_have_ranges_and_a_pool(console, pool):
     assert "pooled_success_affected" in text
 
 
-def test_a_pool_that_fails_fails_the_whole(console, pool):
+def test_a_pool_that_fails_fails_the_whole(console, pool, runs):
     """Although every run passed by itself; the check is named."""
     pool(failures=2)
     result = tell(runs(5), console)
@@ -154,7 +74,7 @@ def test_a_pool_that_fails_fails_the_whole(console, pool):
     assert "failed: 2 with seed 7" in console.file.getvalue()
 
 
-def test_a_pool_of_few_runs_decides_nothing(console, pool):
+def test_a_pool_of_few_runs_decides_nothing(console, pool, runs):
     """Below five runs it is shown."""
     pool(failures=50)
     result = tell(runs(4), console)
@@ -166,7 +86,7 @@ def test_a_pool_of_few_runs_decides_nothing(console, pool):
 @pytest.mark.parametrize(
     ("said", "code"), [("fail", Exit.FAIL), (None, Exit.INVALID), ("pass", Exit.PASS)]
 )
-def test_one_run_decides_for_all(console, pool, said, code):
+def test_one_run_decides_for_all(console, pool, said, code, judged, runs):
     """Any failed run fails the whole, any invalid one makes it invalid."""
     found = runs(5)
     found[4] = judged(
@@ -182,7 +102,7 @@ def test_one_run_decides_for_all(console, pool, said, code):
         assert 4 == result.extra["repeat"]["valid_runs"]["sick"]
 
 
-def test_an_invalid_cured_run_is_not_pooled(console, pool):
+def test_an_invalid_cured_run_is_not_pooled(console, pool, judged, runs):
     """What proves nothing adds nothing."""
     found = runs(6)
     found[1] = judged(7, "cured", said=None)
@@ -191,7 +111,7 @@ def test_an_invalid_cured_run_is_not_pooled(console, pool):
     assert [8, 9, 10, 11, 12] == told["pooled"]["seeds"]
 
 
-def test_sick_alone_has_no_pool(console, pool):
+def test_sick_alone_has_no_pool(console, pool, runs):
     """Only cured runs have an SLO to prove."""
     found = [one for one in runs(5) if one["profile"] == "sick"]
     result = tell(found, console)
@@ -201,7 +121,7 @@ def test_sick_alone_has_no_pool(console, pool):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
-def test_cut_short_it_says_what_was_judged(console, error):
+def test_cut_short_it_says_what_was_judged(console, error, judged):
     """Ctrl-C in the third run: the first two are told, and it goes on up."""
     turns = repeat.turns("slow-database", ["sick", "cured"], seed=7, repeat=2)
 
@@ -245,7 +165,7 @@ def test_the_command_keeps_all_its_own_runs(tmp_path):
     assert [f"{n:03d}" for n in range(40, 50)] == kept
 
 
-def test_the_document_has_one_result_a_seed():
+def test_the_document_has_one_result_a_seed(runs):
     """As every command that runs experiments has it."""
     document = verdict.document("demo", "slow-database", runs(3))
 
