@@ -150,7 +150,13 @@ class Session:
         self._ended = True
         self._load.finish(LAST_ANSWER_S)
         self._seen += self._tail.more()
-        self.files.tell("after", f"{len(self._seen)} journeys have ended")
+        beat = self._pulse.beat(self._seen, start_s=self._start_s, now_s=time.time())
+        self.files.tell(
+            "after",
+            f"{len(self._seen)} journeys have ended",
+            seconds=beat["seconds"],
+            breakers=self._breakers.look(),
+        )
 
     def check_books(self) -> None:
         """Wait until no order is under way, and ask the data what must hold."""
@@ -236,7 +242,7 @@ class Session:
         failed = [
             one["name"]
             for one in (*told.get("checks", ()), *told.get("invariants", ()))
-            if not one["passed"]
+            if not one["passed"] and one.get("counts", True)
         ]
         said = str(told.get("verdict"))
         return f"{said}: {', '.join(failed)}" if failed else said

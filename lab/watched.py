@@ -45,12 +45,13 @@ class Watched:
             told = replace(told, fault={**self.fault, **line["fault"]})
         if "breakers" in line:
             told = replace(told, breakers=line["breakers"])
+        if "seconds" in line:
+            told = replace(told, seconds=(*self.seconds, *line["seconds"]))
         if "at_s" in line:
             told = replace(
                 told,
                 numbers=line,
                 start_s=float(line.get("time_s", 0.0)) - float(line["at_s"]),
-                seconds=(*self.seconds, *line.get("seconds", ())),
             )
         return told
 

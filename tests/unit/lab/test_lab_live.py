@@ -109,3 +109,13 @@ def test_lines_of_an_older_experiment_are_understood(terminal, turn):
         console.print(view.frame())
 
     assert "cured" in drawn.get()
+
+
+def test_the_last_second_comes_after_the_load(heard, made):
+    """Seconds are taken from a line that has nothing else of a beat."""
+    last = {"at_s": 8, "p95_ms": 70.0}
+    line = {"time_s": 5051.0, "phase": "after", "text": "ended", "seconds": [last]}
+    watched = heard(made.beat(8.0), line)
+
+    assert [(7.0, 80.0), (8.0, 70.0)] == watched.points("p95_ms")
+    assert 8.0 == watched.numbers["at_s"]
