@@ -46,11 +46,21 @@ class Fault:
         self.in_force_s = 0.0
         self.removing_s = 0.0
         self.gone_s = 0.0
+        self._felt_ms: float | None = None
 
     @property
     def links(self) -> list[str]:
         """The links that were hurt."""
         return [one.proxy for one in self._placed]
+
+    def to_json(self) -> dict[str, Any]:
+        """Say how it stands: its state, what was last measured, on how many links."""
+        return {
+            "state": self._state(),
+            "region": self._settings.region,
+            "links": len(self._placed),
+            "measured_ms": self._felt_ms,
+        }
 
     def prepare(self) -> None:
         """Open the connections that will feel the fault, and set the guard.
@@ -146,6 +156,17 @@ class Fault:
             self._probes = None
         self._control.close()
 
+    def _state(self) -> str:
+        proofs = self.proofs
+        if "gone" in proofs:
+            return "lingers" if proofs["gone"]["wrong"] else "gone"
+        if self.removing_s:
+            return "removed"
+        felt = proofs.get("still_in_force") or proofs.get("in_force")
+        if felt:
+            return "not felt" if felt["wrong"] else "in force"
+        return "injecting" if self._placed else "off"
+
     def _leading_to(self, region: str) -> list[LinkInfo]:
         found = [
             link
@@ -172,6 +193,7 @@ class Fault:
     def _note(
         self, moment: str, measured: Mapping[str, float | None], wrong: list[str]
     ) -> None:
+        self._felt_ms = round_trips.felt_ms(measured, self._distances())
         self.proofs[moment] = {
             "at_s": round(time.time(), 3),
             "round_trips_ms": dict(measured),

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import psycopg
@@ -128,3 +129,15 @@ def lingers(
         for name, took in measured.items()
         if took is None or took - distances.get(name, 0.0) > at_most_ms
     ] or ([] if measured else ["no link was measured"])
+
+
+def felt_ms(
+    measured: Mapping[str, float | None], distances: Mapping[str, float]
+) -> float | None:
+    """Give what a fault adds to a round trip: the median of the links' delays."""
+    added = [
+        took - distances.get(name, 0.0)
+        for name, took in measured.items()
+        if took is not None
+    ]
+    return round(median(added), 1) if added else None

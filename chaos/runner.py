@@ -64,8 +64,8 @@ def run(
     """Play an experiment on the running lab and judge it.
 
     `profile` is what the run is judged as; empty means what the lab is. `progress` is
-    called with every line of the run's progress: `phase`, `text`, and in between
-    `at_s`, `of_s`, `success_ratio`, `degraded_ratio`, `p95_ms`.
+    called with every line of the run's progress: `phase`, `text`, and in between the
+    numbers of `chaos.pulse`, how the `breakers` stand, and the `fault` when it changes.
     Raises NoLabError, ExperimentError; KeyboardInterrupt passes through when the fault
     is off.
     """

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos import harvest, invariants, lab_state, run_files, validity, verdict
+from chaos.breaker_watch import BreakerWatch
 from chaos.case import SCHEMA, Case
 from chaos.fault import BETWEEN_GATEWAYS, Fault
 from chaos.figures import block
@@ -23,6 +24,7 @@ from chaos.journeys import Journey, Tail
 from chaos.lab_state import Lab
 from chaos.load_process import LEAD_S, LoadProcess, plan
 from chaos.lock import ExperimentLock
+from chaos.pulse import Pulse
 from chaos.run_files import RunFiles
 from chaos.settings import Settings
 from chaos.timeline import Timeline, Window
@@ -60,6 +62,8 @@ class Session:
         self._books = Books(lab.admin)
         self._tail = Tail(self._load.results)
         self._seen: list[Journey] = []
+        self._pulse = Pulse(settings, regions=len(lab.addresses("storefront")))
+        self._breakers = BreakerWatch(lab.traces)
         self._told_s = 0.0
         self._start_s = 0.0
         self._injecting_s = 0.0
@@ -105,7 +109,12 @@ class Session:
         links = self._hurt.inject(
             region, "latency", {"latency": latency_ms, "jitter": jitter_ms}
         )
-        self.files.tell("inject", f"{latency_ms} ms on {len(links)} links", links=links)
+        self.files.tell(
+            "inject",
+            f"{latency_ms} ms on {len(links)} links",
+            links=links,
+            fault=self._hurt.to_json() | {"asked_ms": latency_ms},
+        )
 
     def prove_in_force(self) -> None:
         """Measure that the fault bites. Raises HaltedError when it does not."""
@@ -113,7 +122,7 @@ class Session:
         if wrong:
             raise HaltedError(f"the fault was not in force when it began: {wrong[0]}")
         self._snapshot("fault_began")
-        self.files.tell("inject", "the fault is in force")
+        self.files.tell("inject", "the fault is in force", fault=self._hurt.to_json())
 
     def hold(self) -> None:
         """Wait out the fault, ready to halt; measure it again before its end."""
@@ -121,17 +130,19 @@ class Session:
         self._watch(until - SECOND_LOOK_S, "fault", "in force")
         self._snapshot("fault_ends")
         self._hurt.prove_in_force("still_in_force")
+        self.files.tell("fault", "measured again", fault=self._hurt.to_json())
         self._watch(until, "fault", "in force")
 
     def remove(self) -> None:
         """Take the fault off."""
         self._hurt.remove()
-        self.files.tell("remove", "the fault is taken off")
+        self.files.tell("remove", "the fault is taken off", fault=self._hurt.to_json())
 
     def prove_gone(self) -> None:
         """Measure that the fault is gone; the verdict minds if it is not."""
         wrong = self._hurt.prove_gone()
-        self.files.tell("remove", wrong[0] if wrong else "the fault is gone")
+        said = wrong[0] if wrong else "the fault is gone"
+        self.files.tell("remove", said, fault=self._hurt.to_json())
 
     def recover(self) -> None:
         """Wait for the end of the load and its last answer."""
@@ -139,7 +150,13 @@ class Session:
         self._ended = True
         self._load.finish(LAST_ANSWER_S)
         self._seen += self._tail.more()
-        self.files.tell("after", f"{len(self._seen)} journeys have ended")
+        beat = self._pulse.beat(self._seen, start_s=self._start_s, now_s=time.time())
+        self.files.tell(
+            "after",
+            f"{len(self._seen)} journeys have ended",
+            seconds=beat["seconds"],
+            breakers=self._breakers.look(),
+        )
 
     def check_books(self) -> None:
         """Wait until no order is under way, and ask the data what must hold."""
@@ -225,7 +242,7 @@ class Session:
         failed = [
             one["name"]
             for one in (*told.get("checks", ()), *told.get("invariants", ()))
-            if not one["passed"]
+            if not one["passed"] and one.get("counts", True)
         ]
         said = str(told.get("verdict"))
         return f"{said}: {', '.join(failed)}" if failed else said
@@ -247,24 +264,18 @@ class Session:
             time.sleep(min(left, POLL_S))
 
     def _tell(self, phase: str, text: str, now: float) -> None:
-        last = [one for one in self._seen[-500:] if one.done_s >= now - 2]
-        window = Window(since_s=0, until_s=now + 1)
-        found = block(last, window, max_stale_ms=self._max_stale_ms)
         self.files.tell(
             phase,
             text,
-            at_s=round(now - self._start_s, 1),
-            of_s=self.settings.timings.duration_s,
-            ended=len(self._seen),
-            success_ratio=found.success_ratio,
-            degraded_ratio=found.degraded_ratio,
-            p95_ms=found.p95_ms,
+            **self._pulse.beat(self._seen, start_s=self._start_s, now_s=now),
+            breakers=self._breakers.look(),
         )
         least = self.settings.halt.get("success_below")
         window_s = float(self.settings.halt.get("over_s", 10))
         if least is None or now - self._start_s < window_s:
             return
         lately = [one for one in self._seen if one.done_s >= now - window_s]
+        window = Window(since_s=0, until_s=now + 1)
         ratio = block(lately, window, max_stale_ms=self._max_stale_ms).success_ratio
         if ratio is not None and ratio < float(least):
             raise HaltedError(

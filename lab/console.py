@@ -76,10 +76,15 @@ def expected_errors() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
+def is_interactive(console: Console) -> bool:
+    """Whether what was printed can be painted over: a terminal, and no dumb one."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
 @contextmanager
 def progress(console: Console, title: str) -> Iterator[Callable[[str, float], None]]:
-    """Show a bar on a terminal, one line a step elsewhere."""
-    if not console.is_terminal:
+    """Show a bar on a terminal, one line a step elsewhere and on a dumb one."""
+    if not is_interactive(console):
         last = ""
 
         def line(message: str, _done: float) -> None:

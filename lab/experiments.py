@@ -12,11 +12,12 @@ from typing import Any
 from rich.console import Console
 
 from chaos import experiments, runner, verdict
-from lab import flags, launcher, profiles, state, tables
+from lab import flags, launcher, live, profiles, repeat, state, tables
 from lab.console import progress
 from lab.results import Result
+from lab.watched import Turn
 
-# Each run keeps its traces, some tens of megabytes.
+# Each run keeps its traces, some tens of megabytes. A command keeps all its own.
 KEPT_RUNS = 10
 
 
@@ -35,21 +36,22 @@ def sick_and_cured(
     seed: int,
     console: Console,
     command: str,
+    repeats: int = 1,
 ) -> Result:
-    """Run an experiment sick, then cured, each on a new lab, with one seed.
+    """Run an experiment sick, then cured, each on a new lab, with one seed or several.
 
     Raises what the lab and the runner raise.
     """
-    judged: dict[str, Mapping[str, Any]] = {
-        profile: _on_a_new_lab(
-            name,
-            profile,
-            config=replace(config, cures=profiles.cures_of(profile)),
-            seed=seed,
-            console=console,
+    view = live.View(console)
+    planned = repeat.turns(name, profiles.PROFILES, seed=seed, repeat=repeats)
+
+    def run(turn: Turn) -> Mapping[str, Any]:
+        cures = profiles.cures_of(_profile(turn))
+        return _on_a_new_lab(
+            turn, config=replace(config, cures=cures), view=view, keep=len(planned)
         )
-        for profile in profiles.PROFILES
-    }
+
+    judged = repeat.play(planned, run, console=console)
     return _tell(name, judged, console=console, command=command)
 
 
@@ -61,116 +63,117 @@ def one_profile(
     seed: int,
     console: Console,
     without: Sequence[str] = (),
+    repeats: int = 1,
 ) -> Result:
     """Run an experiment on the lab that runs, or on a new one when none does.
 
     Cures named in `without` are left out; the verdict is the profile's all the same.
+    Several seeds each have a new lab.
     Raises what the lab and the runner raise; LabRunningError when the one that runs
-    has other cures.
+    has other cures, or is in the way of several.
     """
     cures = {**profiles.cures_of(profile), **dict.fromkeys(without, False)}
-    if state.is_owned(config.folder):
+    view = live.View(console)
+    planned = repeat.turns(name, [profile], seed=seed, repeat=repeats)
+    here = repeats == 1 and state.is_owned(config.folder)
+    if here:
         document = state.running(config.folder)
         present = flags.read(Path(document["policies"]))
         if present.cures != cures:
             raise state.LabRunningError(
                 config.folder, f"its profile is {present.profile}"
             )
-        figures = _play(
-            name, profile, config.folder, seed=seed, console=console
-        ).figures
-    else:
-        figures = _on_a_new_lab(
-            name,
-            profile,
-            config=replace(config, cures=cures),
-            seed=seed,
-            console=console,
+
+    def run(turn: Turn) -> Mapping[str, Any]:
+        if here:
+            return _play(turn, config.folder, view=view).figures
+        return _on_a_new_lab(
+            turn, config=replace(config, cures=cures), view=view, keep=len(planned)
         )
-    return _tell(name, {profile: figures}, console=console, command="chaos run")
+
+    judged = repeat.play(planned, run, console=console)
+    return _tell(name, judged, console=console, command="chaos run")
 
 
 def _on_a_new_lab(
-    name: str,
-    profile: profiles.Profile,
-    *,
-    config: launcher.LabConfig,
-    seed: int,
-    console: Console,
+    turn: Turn, *, config: launcher.LabConfig, view: live.View, keep: int
 ) -> Mapping[str, Any]:
-    with progress(console, f"{profile}: starting") as show:
+    console = view.console
+    with progress(console, f"{turn.title}: starting") as show:
         running = launcher.running(config, show)
         lab = running.__enter__()
     try:
         console.print(
-            f"[bold]{profile}[/]: {len(lab.placed)} services and three databases "
+            f"[bold]{turn.title}[/]: {len(lab.placed)} services and three databases "
             f"ready in {lab.ready_s:.1f} s"
         )
-        played = _play(name, profile, config.folder, seed=seed, console=console)
+        played = _play(turn, config.folder, view=view)
     finally:
         running.__exit__(None, None, None)
     # The next lab begins with an empty store; this run keeps its own.
     shutil.move(config.folder / "traces.db", played.run_dir / "traces.db")
-    _forget_old(config.folder / "runs")
+    _forget_old(config.folder / "runs", keep=keep)
     return {**played.figures, "run_dir": str(played.run_dir)}
 
 
-def _play(
-    name: str,
-    profile: profiles.Profile,
-    folder: Path,
-    *,
-    seed: int,
-    console: Console,
-) -> runner.RunResult:
-    with progress(console, profile) as show:
-
-        def follow(line: Mapping[str, Any]) -> None:
-            text = f"{line['phase']} {line['text']}"
-            if line.get("success_ratio") is not None:
-                text += f"  success {line['success_ratio']:.1%}"
-            if line.get("p95_ms") is not None:
-                text += f"  p95 {line['p95_ms']:.0f} ms"
-            show(text, line["at_s"] / line["of_s"] if line.get("of_s") else 0.0)
-
+def _play(turn: Turn, folder: Path, *, view: live.View) -> runner.RunResult:
+    with view.watch(turn) as follow:
         return runner.run(
-            experiments.find(name),
+            experiments.find(turn.experiment),
             lab_state_path=state.lab_file(folder),
-            profile=profile,
-            seed=seed,
+            profile=turn.profile,
+            seed=turn.seed,
             progress=follow,
         )
 
 
+def _profile(turn: Turn) -> profiles.Profile:
+    return "sick" if turn.profile == "sick" else "cured"
+
+
 def _tell(
     name: str,
-    judged: Mapping[str, Mapping[str, Any]],
+    judged: Sequence[Mapping[str, Any]],
     *,
     console: Console,
     command: str,
 ) -> Result:
-    document = verdict.document(command, name, list(judged.values()))
-    complete = {p: one for p, one in judged.items() if "during" in one}
-    if complete:
-        tables.figures(console, complete)
-        for profile, one in complete.items():
-            tables.checks(console, profile, [*one["checks"]])
-            tables.invariants(console, profile, one["invariants"])
-    tables.verdict(console, document)
-    for profile, one in judged.items():
+    document = verdict.document(command, name, judged)
+    outcome, extra = document["verdict"], {}
+    if repeat.several(judged):
+        summed = repeat.summary(judged)
+        outcome, extra = repeat.verdict_of(document, summed), {"repeat": summed}
+        repeat.tell(console, judged, summed)
+    else:
+        _tell_each(judged, console=console)
+    tables.verdict(console, {**document, "verdict": outcome})
+    for one in judged:
         if "run_dir" in one:
+            whose = f"seed {one['seed']} " if extra else ""
             console.print(
-                f"{profile}: seawall traces --store {one['run_dir']}/traces.db"
+                f"{whose}{one['profile']}: "
+                f"seawall traces --store {one['run_dir']}/traces.db"
             )
     return Result(
         command=command,
         valid=document["valid"],
         invalid_reasons=document["invalid_reasons"],
-        verdict=document["verdict"],
+        verdict=outcome,
         results=document["results"],
+        extra=extra,
     )
 
 
-def _forget_old(runs: Path) -> None:
-    for old in sorted(runs.iterdir())[:-KEPT_RUNS]:
+def _tell_each(judged: Sequence[Mapping[str, Any]], *, console: Console) -> None:
+    complete = {one["profile"]: one for one in judged if "during" in one}
+    if not complete:
+        return
+    tables.figures(console, complete)
+    for profile, one in complete.items():
+        tables.checks(console, profile, [*one["checks"]])
+        tables.invariants(console, profile, one["invariants"])
+
+
+def _forget_old(runs: Path, *, keep: int) -> None:
+    for old in sorted(runs.iterdir())[: -max(KEPT_RUNS, keep)]:
         shutil.rmtree(old, ignore_errors=True)

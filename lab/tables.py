@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+COLOURED = {"pass": "[green]pass[/]", "fail": "[red]fail[/]"}
 PHASES = ("before", "during", "after")
 _PERCENT = ("success_ratio", "degraded_ratio")
 ROWS = (
@@ -64,9 +66,15 @@ def figures(console: Console, profiles: Mapping[str, Mapping[str, Any]]) -> None
     console.print(table)
 
 
-def checks(console: Console, profile: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def checks(
+    console: Console,
+    profile: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    title: str = "what the traces say",
+) -> None:
     """Print what was asked of the traces, and what they said."""
-    table = Table(title=f"{profile}: what the traces say", title_justify="left")
+    table = Table(title=f"{profile}: {title}", title_justify="left")
     for column in ("", "check", "observed", "expected", "a trace"):
         table.add_column(column, overflow="fold")
     for row in rows:
@@ -92,6 +100,59 @@ def invariants(
     )
     for row in wrong:
         console.print(f"  [red]no[/] {row['name']}: {row['observed']}")
+
+
+def ranges(
+    console: Console,
+    profiles: Mapping[str, Mapping[str, Mapping[str, float | None]]],
+    runs: Mapping[str, int],
+) -> None:
+    """Print each figure's median and range over several runs of a profile."""
+    table = Table(
+        title="In the fault window: median (least to greatest)", title_justify="left"
+    )
+    table.add_column("")
+    for profile in profiles:
+        table.add_column(f"{profile}, {runs[profile]} runs", justify="right")
+    grouped = [
+        (f"{group}.{name}", f"{group}: {label}")
+        for group in ("affected", "others")
+        for name, label in ROWS
+    ]
+    for name, label in (*ROWS, *TOTALS, *grouped):
+        found = [figures.get(name) for figures in profiles.values()]
+        if any(found):
+            table.add_row(label, *(_range(name, one) for one in found))
+    console.print(table)
+
+
+def _range(name: str, found: Mapping[str, float | None] | None) -> str:
+    if found is None:
+        return "-"
+    name = name.rpartition(".")[2]
+    middle, low, high = (_number(name, found[one]) for one in ("median", "min", "max"))
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def pool(console: Console, group: str, found: Mapping[str, Any]) -> None:
+    """Print one group's journeys of several runs, taken together."""
+    console.print(
+        f"  {group}: {found['failed']} of {found['journeys']} journeys failed, "
+        f"p95 {_number('p95_ms', found['p95_ms'])} ms"
+    )
+
+
+def outcome(console: Console, one: Mapping[str, Any]) -> None:
+    """Print how one run ended, with the first reason or what failed in it."""
+    wrong = [
+        row["name"]
+        for row in (*one.get("checks", ()), *one.get("invariants", ()))
+        if not row["passed"] and row.get("counts", True)
+    ]
+    said = [*one["invalid_reasons"][:1]] or wrong
+    more = f": {', '.join(said)}" if said else ""
+    word = "[yellow]invalid[/]" if not one["valid"] else COLOURED[one["verdict"]]
+    console.print(f"seed {one['seed']} {one['profile']}: {word}{escape(more)}")
 
 
 def verdict(console: Console, document: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ import click
 
 from lab import experiments, launcher, layout, profiles, state
 from lab.console import console_for, expected_errors, json_option
+from lab.repeat import repeat_option
 from lab.results import Result, emit
 
 
@@ -51,6 +52,7 @@ def list_(json_path: str | None) -> int:
     show_default=True,
     help="For a lab started for this run; 0 picks free ports.",
 )
+@repeat_option
 @json_option
 def run(
     name: str,
@@ -58,6 +60,7 @@ def run(
     profile: profiles.Profile | Literal["both"],
     without: tuple[str, ...],
     seed: int,
+    repeat: int,
     port_base: int,
     json_path: str | None,
 ) -> int:
@@ -79,7 +82,12 @@ def run(
     with expected_errors():
         if profile == "both":
             result = experiments.sick_and_cured(
-                name, config=config, seed=seed, console=console, command="chaos run"
+                name,
+                config=config,
+                seed=seed,
+                console=console,
+                command="chaos run",
+                repeats=repeat,
             )
         else:
             result = experiments.one_profile(
@@ -89,6 +97,7 @@ def run(
                 seed=seed,
                 console=console,
                 without=without,
+                repeats=repeat,
             )
     emit(result, json_path)
     return result.exit_code

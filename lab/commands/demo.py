@@ -6,6 +6,7 @@ import click
 
 from lab import experiments, launcher, layout, state
 from lab.console import console_for, expected_errors, json_option
+from lab.repeat import repeat_option
 from lab.results import emit
 
 SCENARIO = "slow-database"
@@ -20,8 +21,9 @@ SCENARIO = "slow-database"
     show_default=True,
     help="First of the services' ports; 0 picks free ones.",
 )
+@repeat_option
 @json_option
-def demo(*, seed: int, port_base: int, json_path: str | None) -> int:
+def demo(*, seed: int, repeat: int, port_base: int, json_path: str | None) -> int:
     """One region's database turns slow under load: first sick, then cured.
 
     Starts everything, plays the same arrivals and the same fault against both
@@ -33,7 +35,12 @@ def demo(*, seed: int, port_base: int, json_path: str | None) -> int:
     )
     with expected_errors():
         result = experiments.sick_and_cured(
-            SCENARIO, config=config, seed=seed, console=console, command="demo"
+            SCENARIO,
+            config=config,
+            seed=seed,
+            console=console,
+            command="demo",
+            repeats=repeat,
         )
     emit(result, json_path)
     return result.exit_code

@@ -104,3 +104,17 @@ def test_the_runs_are_kept_with_their_traces(run: dict[str, Any]) -> None:
     for told in run["results"][0]["profiles"].values():
         assert (Path(told["run_dir"]) / "traces.db").stat().st_size > 0
     assert not (run["folder"] / "lab.json").exists()
+
+
+def test_the_runs_tell_of_themselves_as_they_go(run: dict[str, Any]) -> None:
+    """Every second once, the fault from injecting to gone, and the breakers."""
+    for told in run["results"][0]["profiles"].values():
+        text = (Path(told["run_dir"]) / "progress.jsonl").read_text()
+        lines = [json.loads(line) for line in text.splitlines()]
+        states = [line["fault"]["state"] for line in lines if "fault" in line]
+        seconds = [one["at_s"] for line in lines for one in line.get("seconds", ())]
+
+        assert ["injecting", "in force", "in force", "removed", "gone"] == states
+        assert list(range(len(seconds))) == seconds
+        assert len(seconds) >= sum(int(length) for length in SHORT.values())
+        assert all(line["breakers"]["answers"] for line in lines if "breakers" in line)
