@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -139,6 +139,11 @@ def at_most(
         expected=f"at most {bound:g} {what}",
         trace_ids=shown(traces),
     )
+
+
+def unproven(check: Check, note: str) -> Check:
+    """Give the check as failed, for what it needed was not there to be seen."""
+    return replace(check, passed=False, note=note)
 
 
 def shown(traces: Iterable[str]) -> tuple[str, ...]:

@@ -9,95 +9,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from types import MappingProxyType
 
-from chaos import breakers, checks, figures, journeys, sql_figures
+from chaos import breakers, checks, crowds, figures, journeys, sql_figures
 from chaos.checks import Bounds, Check, CheckFunction, Scene
-from chaos.journeys import CHECKOUT, FLASH, HISTORY, INTAKE, STALE, Journey
+from chaos.journeys import CHECKOUT, HISTORY, INTAKE, STALE, Journey
 from observability import names
 from observability.spans import Span
 
 ACCEPT_INTAKE = "shop.v1.Orders/AcceptIntake"
 INSERT_INTAKE = "INSERT intake"
-#: What the catalog calls the list that flash crowds read, on its spans.
-FRONT_PAGE_KEY = "front page"
-
-
-def one_load_per_process(scene: Scene, bounds: Bounds) -> Check:
-    """Hold that a crowd at an expired entry makes each process load it once."""
-    watched_s = float(bounds.get("watched_s", 3))
-    worst, traces = 0, tuple[str, ...]()
-    for at_s in scene.flashes_s:
-        between = int(at_s * 1e9), int((at_s + watched_s) * 1e9)
-        loads = _by_load(
-            scene.evidence.statements(
-                control=False,
-                between=between,
-                where=lambda span: names.DB_KEY in span.attributes,
-            )
-        )
-        for group in loads.values():
-            peak = scene.evidence.peak_overlap(group)
-            if peak.peak > worst:
-                worst, traces = peak.peak, peak.trace_ids
-    check = checks.at_most(
-        "one_load_per_process",
-        worst,
-        bounds["at_most"],
-        "equal loads at the same time in one process after a flash crowd",
-        traces,
-    )
-    crowd = sum(one.journey == FLASH for one in scene.journeys)
-    if crowd < int(bounds.get("min_readers", 1)):
-        return _unproven(check, f"only {crowd} readers came in a crowd")
-    return check
-
-
-def one_load_per_region(scene: Scene, bounds: Bounds) -> Check:
-    """Hold that the crowd's entry is loaded by one process of each region, once.
-
-    A load of a millisecond overlaps with none, so the processes are counted too.
-    """
-    watched_s = float(bounds.get("watched_s", 1))
-    worst, traces, seen = 0, tuple[str, ...](), 0
-    for at_s in scene.flashes_s:
-        between = int(at_s * 1e9), int((at_s + watched_s) * 1e9)
-        loads: defaultdict[tuple[str, str], list[Span]] = defaultdict(list)
-        for span in scene.evidence.statements(
-            control=False,
-            between=between,
-            where=lambda span: span.attributes.get(names.DB_KEY) == FRONT_PAGE_KEY,
-        ):
-            loads[span.region, span.name].append(span)
-        for group in loads.values():
-            peak = scene.evidence.peak_overlap(group)
-            loaders = len({span.instance for span in group})
-            seen += loaders
-            if max(peak.peak, loaders) > worst:
-                worst = max(peak.peak, loaders)
-                traces = tuple(span.trace_id for span in group)
-    check = checks.at_most(
-        "one_load_per_region",
-        worst,
-        bounds["at_most"],
-        "processes of a region, or loads at a time, for the page a crowd reads",
-        traces,
-    )
-    return check if seen else _unproven(check, "nobody loaded the page")
-
-
-def few_readers_reach_the_database(scene: Scene, bounds: Bounds) -> Check:
-    """Hold that a crowd is answered from copies: hardly a reader's trace has SQL."""
-    most, traces = sql_figures.first_statements(scene)
-    check = checks.at_most(
-        "few_readers_reach_the_database",
-        most,
-        bounds["at_most"],
-        "readers of a crowd with their first statement in the same 50 ms",
-        traces,
-    )
-    crowd = sum(one.journey == FLASH for one in scene.journeys)
-    if crowd < int(bounds.get("min_readers", 1)):
-        return _unproven(check, f"only {crowd} readers came in a crowd")
-    return check
 
 
 def stale_copies_served(scene: Scene, bounds: Bounds) -> Check:
@@ -118,7 +37,7 @@ def stale_copies_served(scene: Scene, bounds: Bounds) -> Check:
         [one.trace_id for one in stale],
     )
     if old or len(slow) > 0.05 * len(stale):
-        return _unproven(check, f"{len(old)} too old, {len(slow)} too slow")
+        return checks.unproven(check, f"{len(old)} too old, {len(slow)} too slow")
     return check
 
 
@@ -175,7 +94,7 @@ def slow_database_left_alone(scene: Scene, bounds: Bounds) -> Check:
         f"statements to {scene.region}'s database in any one checkout",
         [trace for trace, count in mine.items() if count == worst and count],
     )
-    return check if mine else _unproven(check, "there were no checkouts")
+    return check if mine else checks.unproven(check, "there were no checkouts")
 
 
 def gateways_ask_no_other_region(scene: Scene, bounds: Bounds) -> Check:
@@ -198,10 +117,10 @@ def gateways_ask_no_other_region(scene: Scene, bounds: Bounds) -> Check:
         [one.trace_id for one in sorted(read, key=lambda one: -one.latency_ms)],
     )
     if between is None:
-        return _unproven(check, "the links' trips were not told apart")
+        return checks.unproven(check, "the links' trips were not told apart")
     least = int(bounds.get("min_histories", 1))
     if len(read) < least:
-        return _unproven(check, f"only {len(read)} histories were read")
+        return checks.unproven(check, f"only {len(read)} histories were read")
     return check
 
 
@@ -243,7 +162,7 @@ def no_statements_while_open(scene: Scene, bounds: Bounds) -> Check:
         f"statements to {scene.region}'s database behind an open breaker",
         [span.trace_id for span in sent],
     )
-    return check if intervals else _unproven(check, "no breaker was open")
+    return check if intervals else checks.unproven(check, "no breaker was open")
 
 
 def nothing_after_caller_left(scene: Scene, bounds: Bounds) -> Check:
@@ -273,7 +192,9 @@ def deadlines_shrink(scene: Scene, bounds: Bounds) -> Check:
         names.DEADLINE_REMAINING_MS in span.attributes
         for span in scene.evidence.select(kind="SERVER", between=scene.during)
     )
-    return check if told else _unproven(check, "no server span tells its deadline")
+    return (
+        check if told else checks.unproven(check, "no server span tells its deadline")
+    )
 
 
 def retries_within_budget(scene: Scene, bounds: Bounds) -> Check:
@@ -286,7 +207,7 @@ def retries_within_budget(scene: Scene, bounds: Bounds) -> Check:
         f"attempts served per call of {edge.method or 'any method'}",
         edge.trace_ids,
     )
-    return check if edge.calls else _unproven(check, "no calls were seen")
+    return check if edge.calls else checks.unproven(check, "no calls were seen")
 
 
 def others_notice_nothing(scene: Scene, bounds: Bounds) -> Check:
@@ -357,32 +278,13 @@ def _intake_commit(scene: Scene, one: Journey) -> Span | None:
     return None
 
 
-def _by_load(spans: Iterable[Span]) -> dict[tuple[str, str, str], list[Span]]:
-    groups: defaultdict[tuple[str, str, str], list[Span]] = defaultdict(list)
-    for span in spans:
-        key = str(span.attributes[names.DB_KEY])
-        groups[span.instance, span.name, key].append(span)
-    return groups
-
-
-def _unproven(check: Check, note: str) -> Check:
-    return Check(
-        name=check.name,
-        passed=False,
-        observed=check.observed,
-        expected=check.expected,
-        trace_ids=check.trace_ids,
-        note=note,
-    )
-
-
 CURES: MappingProxyType[str, CheckFunction] = MappingProxyType(
     {
         check.__name__: check
         for check in (
-            one_load_per_process,
-            one_load_per_region,
-            few_readers_reach_the_database,
+            crowds.one_load_per_process,
+            crowds.one_load_per_region,
+            crowds.few_readers_reach_the_database,
             stale_copies_served,
             orders_taken_elsewhere,
             slow_database_left_alone,
