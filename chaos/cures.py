@@ -11,12 +11,13 @@ from types import MappingProxyType
 
 from chaos import breakers, checks, crowds, figures, journeys, sql_figures
 from chaos.checks import Bounds, Check, CheckFunction, Scene
-from chaos.journeys import CHECKOUT, HISTORY, INTAKE, STALE, Journey
+from chaos.journeys import CHECKOUT, FALLBACK, HISTORY, INTAKE, STALE, Journey
 from observability import names
 from observability.spans import Span
 
 ACCEPT_INTAKE = "shop.v1.Orders/AcceptIntake"
 INSERT_INTAKE = "INSERT intake"
+PROBE_KEY = "probe"
 
 
 def stale_copies_served(scene: Scene, bounds: Bounds) -> Check:
@@ -141,6 +142,52 @@ def pools_are_warm(scene: Scene, bounds: Bounds) -> Check:
     )
 
 
+def histories_fall_back(scene: Scene, bounds: Bounds) -> Check:
+    """Hold that customers of the hurt region see orders that we remember, in time."""
+    served = [
+        one
+        for one in _during(scene)
+        if one.journey == HISTORY
+        and one.home == scene.region
+        and one.outcome == "success"
+        and any(reason.startswith(FALLBACK) for reason in one.degraded_reasons)
+    ]
+    slow = [one for one in served if one.latency_ms > scene.slo_p95_ms]
+    asked = [one for one in served if _asks(scene, one, scene.region)]
+    check = checks.at_least(
+        "histories_fall_back",
+        len(served),
+        bounds["at_least"],
+        f"histories of {scene.region} from memory, in time, without its database",
+        [one.trace_id for one in served],
+    )
+    # The statement that found out belongs to one of them here and there.
+    if slow or len(asked) > len(served) / 2:
+        return checks.unproven(check, f"{len(slow)} slow, {len(asked)} with its SQL")
+    return check
+
+
+def probes_are_exact(scene: Scene, bounds: Bounds) -> Check:
+    """Hold that an open breaker sends just its permits at a time to find out."""
+    permits = int(bounds["permits"])
+    rounds: defaultdict[str, int] = defaultdict(int)
+    for span in scene.evidence.statements(probes=True, between=scene.during):
+        if (
+            span.attributes.get(names.DB_PROBE)
+            and span.attributes.get(names.DB_KEY) == PROBE_KEY
+        ):
+            rounds[span.trace_id] += 1
+    odd = [trace for trace, sent in rounds.items() if sent > permits]
+    check = checks.at_most(
+        "probes_are_exact",
+        max(rounds.values(), default=0),
+        permits,
+        f"probes in any of {len(rounds)} rounds",
+        odd or rounds,
+    )
+    return check if rounds else checks.unproven(check, "nobody probed")
+
+
 def no_statements_while_open(scene: Scene, bounds: Bounds) -> Check:
     """While a process' breaker is open, it sends nothing but probes."""
     grace_ns = int(float(bounds.get("grace_ms", 50)) * 1e6)
@@ -256,6 +303,13 @@ def _during(scene: Scene) -> Iterable[Journey]:
     return journeys.offered(scene.journeys, scene.timeline.during)
 
 
+def _asks(scene: Scene, one: Journey, region: str) -> bool:
+    return any(
+        span.is_sql and checks.gateway_region(span) == region
+        for span in scene.evidence.trace(one.trace_id)
+    )
+
+
 def _claims_intake(one: Journey) -> bool:
     return any(INTAKE in reason for reason in one.degraded_reasons)
 
@@ -289,6 +343,8 @@ CURES: MappingProxyType[str, CheckFunction] = MappingProxyType(
             orders_taken_elsewhere,
             slow_database_left_alone,
             gateways_ask_no_other_region,
+            histories_fall_back,
+            probes_are_exact,
             pools_are_warm,
             no_statements_while_open,
             nothing_after_caller_left,

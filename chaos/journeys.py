@@ -14,6 +14,7 @@ CHECKOUT = "checkout"
 HISTORY = "history"
 FLASH = "flash"
 STALE = "STALE"
+FALLBACK = "FALLBACK"
 INTAKE = "INTAKE_"
 
 

@@ -127,6 +127,44 @@ def test_pools_are_warm(world, at_s, passed):
     assert check("pools_are_warm", world, at_most=0).passed is passed
 
 
+@pytest.mark.parametrize(
+    ("reason", "ms", "sql", "passed"),
+    [
+        ("FALLBACK:HISTORY_FROM_MEMORY", 10, False, True),
+        ("", 10, False, False),
+        ("FALLBACK:HISTORY_FROM_MEMORY", 900, False, False),
+        # Marked as remembered, and yet asked of the slow database.
+        ("FALLBACK:HISTORY_FROM_MEMORY", 10, True, False),
+    ],
+)
+def test_histories_fall_back(world, reason, ms, sql, passed):
+    """Marked, quick, and without a statement to the database that is slow."""
+    for n in range(4):
+        one = world.journey(
+            1022 + n,
+            ms,
+            name="history",
+            degraded=bool(reason),
+            degraded_reasons=(reason,) if reason else (),
+        )
+        if sql:
+            world.sql("SELECT orders", 1022 + n, gateway="eu", trace=one.trace_id)
+
+    assert check("histories_fall_back", world, at_least=3).passed is passed
+
+
+@pytest.mark.parametrize(("sent", "passed"), [(2, True), (3, False), (0, False)])
+def test_probes_are_exact(world, sent, passed):
+    """A round sends its permits, not one more; without a round nothing is proven."""
+    world.sql("SELECT orders", 1025, gateway="eu", trace="b" * 32)
+    for _ in range(sent):
+        world.sql(
+            "SELECT 1", 1025, gateway="eu", key="probe", probe=True, trace="a" * 32
+        )
+
+    assert check("probes_are_exact", world, permits=2).passed is passed
+
+
 def stale(world, *, count=30, ms=10, stale_ms=5000):
     for n in range(count):
         world.journey(
