@@ -44,6 +44,7 @@ def sick_and_cured(
     """
     view = live.View(console)
     planned = repeat.turns(name, profiles.PROFILES, seed=seed, repeat=repeats)
+    tables.settings(console)
 
     def run(turn: Turn) -> Mapping[str, Any]:
         cures = profiles.cures_of(_profile(turn))

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lab import profiles
+
 COLOURED = {"pass": "[green]pass[/]", "fail": "[red]fail[/]"}
 PHASES = ("before", "during", "after")
 _PERCENT = ("success_ratio", "degraded_ratio")
@@ -38,6 +40,27 @@ def _number(name: str, value: float | None) -> str:
     return (
         f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}".rstrip("0").rstrip(".")
     )
+
+
+def settings(console: Console, now: Mapping[str, bool] | None = None) -> None:
+    """Print what each cure moves, and from what to what; `now` says which are on."""
+    columns = ["cure", "setting", "sick", "cured", "where sick comes from"]
+    if now is not None:
+        columns.insert(1, "now")
+    table = Table(
+        *columns, title="Sick and cured, value by value", title_justify="left"
+    )
+    for cure in profiles.CURES:
+        for index, setting in enumerate(cure.settings):
+            cells = [setting.name, str(setting.sick), str(setting.cured)]
+            head = [cure.name] if now is None else [cure.name, _on(now[cure.name])]
+            first = head if index == 0 else [""] * len(head)
+            table.add_row(*first, *cells, setting.source)
+    console.print(table)
+
+
+def _on(switched: bool) -> str:  # noqa: FBT001 - private, one call
+    return "on" if switched else "off"
 
 
 def figures(console: Console, profiles: Mapping[str, Mapping[str, Any]]) -> None:

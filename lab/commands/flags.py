@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.table import Table
 
 from lab import flags as flag_file
-from lab import profiles, state
+from lab import profiles, state, tables
 from lab.console import console_for, expected_errors, json_option
 from lab.results import Result, emit
 
@@ -28,20 +27,7 @@ def list_(json_path: str | None) -> int:
     """All cures, and the policy values that each of them moves."""
     with expected_errors():
         current = flag_file.read(_path())
-    table = Table("cure", "now", "setting", "sick", "cured", "where sick comes from")
-    for cure in profiles.CURES:
-        on = current.cures[cure.name]
-        for index, setting in enumerate(cure.settings):
-            first = index == 0
-            table.add_row(
-                cure.name if first else "",
-                ("on" if on else "off") if first else "",
-                setting.name,
-                str(setting.sick),
-                str(setting.cured),
-                setting.source,
-            )
-    console_for(json_path).print(table)
+    tables.settings(console_for(json_path), current.cures)
     rows = [{"name": n, "on": current.cures[n]} for n in profiles.CURE_NAMES]
     extra = {"profile": current.profile, "version": current.version}
     emit(Result(command="flags list", results=rows, extra=extra), json_path)

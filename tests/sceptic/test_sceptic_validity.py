@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -11,8 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from chaos import checks
+from chaos.case import Case
+from chaos.diseases import DISEASES
 from chaos.lab_state import Lab
 from chaos.lock import ExperimentLock
+from chaos.settings import Settings
 from chaos.toxics import Toxiproxy
 
 
@@ -32,6 +37,32 @@ def test_a_fault_that_does_not_bite(play):
         inject["provider"]["arguments"] |= {"latency_ms": 20, "jitter_ms": 0}
 
     assert "the fault was not in force" in reasons(play(change=weaken))
+
+
+def test_without_a_fault_nothing_is_diseased(play):
+    """A fault of 0 ms: the objectives hold, and no disease is seen where none is."""
+    kept = []
+
+    def harmless(document):
+        inject = next(
+            one for one in document["method"] if one["name"].startswith("make")
+        )
+        inject["provider"]["arguments"] |= {"latency_ms": 0, "jitter_ms": 0}
+        document["configuration"]["proof"]["in_force_at_least_ms"] = 0
+        kept.append(document["configuration"])
+
+    result = play(change=harmless)
+    assert result.invalid_reasons == ()
+    asked = ("slo_", "degraded_", "goodput", "recovery", "others_notice_nothing")
+    for one in result.figures["checks"]:
+        assert one["passed"] or not one["name"].startswith(asked), one
+
+    settings = Settings.from_configuration(
+        json.loads((result.run_dir / "settings.json").read_text())
+    )
+    case = Case.load(result.run_dir, settings, result.run_dir.parent / "traces.db")
+    seen = checks.run(DISEASES, kept[0]["checks"]["sick"], case.scene())
+    assert [] == [one.name for one in seen if one.passed]
 
 
 def test_a_starved_generator(play):
