@@ -28,6 +28,8 @@ def plan(settings: Settings, lab: Lab, *, start_at: float) -> dict[str, Any]:
         "seed": settings.seed,
         "start_at": start_at,
         "duration_s": settings.timings.duration_s,
+        # What the fault is compared with is the baseline, on the same arrivals.
+        "period_s": settings.timings.baseline_s,
         **settings.load,
         "flash": settings.flashes(),
         "storefronts": lab.addresses("storefront"),

@@ -59,6 +59,9 @@ def _run(service: str, environ: dict[str, str], proof: Connection) -> None:
     # What was loaded before the fork is frozen and never looked at again; looking for
     # cycles every 700 objects costs more than the cycles of a busy loop hold.
     gc.set_threshold(10_000, 20, 20)
+    # The thread that sends spans holds the interpreter for as long as this before a
+    # call may go on; the default is 5 ms, at each of a dozen hops.
+    sys.setswitchinterval(0.001)
     # A fork copies the parent's generator; twins would draw the same jitter.
     random.seed(os.urandom(16))
     from services.runtime.main import run  # noqa: PLC0415 - after the proof

@@ -5,9 +5,10 @@ Pure: the same plan gives the same arrivals, so two profiles meet the same custo
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from load.plan import Flash, Journey, Plan
@@ -76,12 +77,15 @@ class _Shelf:
 
 
 def schedule(plan: Plan) -> list[Arrival]:
-    """Every arrival of the run in order of time; Poisson in each journey."""
+    """Every arrival of the run in order of time; Poisson in each journey.
+
+    With `period_s` it is one period's arrivals again and again.
+    """
     shelf = _Shelf(max(1, plan.catalogue.products - plan.scarce_products))
     drawn: list[Arrival] = []
     for journey in plan.journeys:
         rng = random.Random(f"{plan.seed}/{journey.name}")  # noqa: S311
-        drawn.extend(_stream(plan, journey, shelf, rng))
+        drawn.extend(_again(plan, list(_stream(plan, journey, shelf, rng))))
     for index, flash in enumerate(plan.flash):
         rng = random.Random(f"{plan.seed}/{FLASH}/{index}")  # noqa: S311
         drawn.extend(_crowd(plan, flash, rng))
@@ -89,13 +93,25 @@ def schedule(plan: Plan) -> list[Arrival]:
     return drawn
 
 
+def _again(plan: Plan, once: list[Arrival]) -> Iterator[Arrival]:
+    """Let the arrivals of one period come again until the end."""
+    rounds = math.ceil(plan.duration_s / plan.period_s) if plan.period_s else 1
+    for turn in range(rounds):
+        for one in once:
+            at_s = one.at_s + turn * plan.period_s
+            if at_s < plan.duration_s:
+                number = one.number + turn * len(once)
+                yield replace(one, at_s=at_s, number=number)
+
+
 def _stream(
     plan: Plan, journey: Journey, shelf: _Shelf, rng: random.Random
 ) -> Iterator[Arrival]:
     at, number = 0.0, 0
+    until = min(plan.period_s or plan.duration_s, plan.duration_s)
     while journey.rate > 0:
         at += rng.expovariate(journey.rate)
-        if at >= plan.duration_s:
+        if at >= until:
             return
         number += 1
         home = rng.choice(plan.catalogue.regions)

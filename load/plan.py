@@ -67,6 +67,9 @@ class Plan:
     storefronts: Mapping[str, Sequence[str]]
     catalogs: Mapping[str, Sequence[str]]
     catalogue: Catalogue
+    # Seconds after which the same journeys arrive again, so that spans of time can be
+    # compared on the same arrivals; 0 for never.
+    period_s: float = 0.0
     otlp: str = ""
     profile: str = ""
     max_in_flight: int = 5000
@@ -89,6 +92,7 @@ class Plan:
                 storefronts=_addresses(known.pop("storefronts")),
                 catalogs=_addresses(known.pop("catalogs", {})),
                 catalogue=_catalogue(known.pop("catalogue")),
+                period_s=float(known.pop("period_s", 0.0)),
                 otlp=str(known.pop("otlp", "") or ""),
                 profile=str(known.pop("profile", "") or ""),
                 max_in_flight=int(known.pop("max_in_flight", 5000)),
@@ -119,6 +123,8 @@ class Plan:
                 )
             if journey.rate < 0 or journey.deadline_s <= 0:
                 raise PlanError(f"{journey.name}: rate and deadline must be positive")
+        if self.period_s < 0:
+            raise PlanError(f"period_s must not be negative, not {self.period_s:g}")
         for region in self.catalogue.regions:
             if not self.storefronts.get(region):
                 raise PlanError(f"no storefront to dial in region {region!r}")

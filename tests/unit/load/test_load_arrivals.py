@@ -96,3 +96,32 @@ def test_corporate_customers_come_from_their_block(plan):
 
     assert corporate
     assert all(a.client_ip.startswith(blocks[a.home]) for a in corporate)
+
+
+def test_a_period_comes_again(plan_document):
+    """Each period brings the same journeys at the same moments, under new numbers."""
+    plan = Plan.from_json({**plan_document, "flash": [], "period_s": 12.5})
+    periods = [
+        [one for one in schedule(plan) if turn * 12.5 <= one.at_s < (turn + 1) * 12.5]
+        for turn in range(5)
+    ]
+    told = [
+        [
+            (round(one.at_s % 12.5, 9), one.journey, one.customer_id, one.items)
+            for one in them
+        ]
+        for them in periods
+    ]
+
+    assert told[0] == told[1] == told[2] == told[3]
+    # The last one is cut at the end of the run.
+    assert told[4] == [one for one in told[0] if one[0] < 10]
+    numbers = [(one.journey, one.number) for them in periods for one in them]
+    assert len(numbers) == len(set(numbers))
+
+
+def test_without_a_period_nothing_comes_again(plan):
+    """By default the whole run is drawn."""
+    moments = [round(one.at_s % 10, 6) for one in schedule(plan)]
+
+    assert len(moments) == len(set(moments))

@@ -19,6 +19,7 @@ def test_a_full_plan_is_read(plan):
         ({"away_share": 2}, "away_share"),
         ({"journeys": [{"name": "steal", "rate": 1, "deadline_s": 1}]}, "steal"),
         ({"journeys": [{"name": "browse", "rate": 1, "deadline_s": 0}]}, "deadline"),
+        ({"period_s": -1}, "period_s"),
         ({"journeys": [{"name": "browse", "speed": 1}]}, "speed"),
         ({"seed": "many"}, "many"),
     ],
