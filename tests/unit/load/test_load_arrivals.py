@@ -122,6 +122,6 @@ def test_a_period_comes_again(plan_document):
 
 def test_without_a_period_nothing_comes_again(plan):
     """By default the whole run is drawn."""
-    moments = [round(one.at_s % 10, 6) for one in schedule(plan)]
+    moments = [round(one.at_s % 10, 9) for one in schedule(plan)]
 
     assert len(moments) == len(set(moments))
