@@ -17,7 +17,7 @@ import pytest
 
 SEAWALL = Path(sys.executable).with_name("seawall")
 SHORT = {
-    "SEAWALL_EXERCISE_S": "3",
+    "SEAWALL_EXERCISE_S": "5",
     "SEAWALL_BASELINE_S": "3",
     # Long enough for sick checkouts to cross the ocean a few times each.
     "SEAWALL_FAULT_S": "8",

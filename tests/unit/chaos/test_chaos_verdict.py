@@ -289,7 +289,7 @@ def test_the_crowds_come_with_the_fault(settings, build, times):
     """One in its middle, one at its end; that of the exercise only fills pools."""
     start_s = times.timeline.start_s
 
-    assert [flash["at_s"] for flash in settings.flashes()] == [6, 30, 40]
+    assert [flash["at_s"] for flash in settings.flashes()] == [3, 30, 40]
     assert build().scene().flashes_s == [start_s + 30, start_s + 40]
 
 
