@@ -148,7 +148,7 @@ class Process:
     def _check_policies(self) -> None:
         try:
             data_policy(self._policies(), self.settings.service)
-            client_policy(self._policies(), "any")
+            client_policy(self._policies(), "any", self.settings.region)
         except ValueError as error:
             raise SettingsError(f"{self.settings.policies}: {error}") from error
 
@@ -166,7 +166,10 @@ class Process:
         return [
             *aio_client_interceptors(self.telemetry.provider),
             *resilient_calls(
-                Derived(self._policies, lambda now: client_policy(now, target)),
+                Derived(
+                    self._policies,
+                    lambda now: client_policy(now, target, self.settings.region),
+                ),
                 listener=self._recorder,
                 observer=AttemptSpans(self.telemetry.tracer, remaining=_remaining),
             ),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from cockroach.policy import DataPolicy
+from cockroach.topology import REGIONS, rtt_ms
 from resilience import (
     BreakerConfig,
     BudgetConfig,
@@ -75,8 +76,18 @@ def data_policy(policies: PolicySet, service: str) -> DataPolicy:
     )
 
 
-def client_policy(policies: PolicySet, target: str) -> ClientPolicy:
-    """How a peer is called; `target` names it, "catalog@eu".
+def distance_s(region: str, target: str) -> float:
+    """Tell the seconds of a round trip from a region to a target, "orders@asia"."""
+    there = target.partition("@")[2]
+    known = region in REGIONS and there in REGIONS
+    return rtt_ms(region, there) / 1e3 if known else 0.0
+
+
+def client_policy(policies: PolicySet, target: str, region: str) -> ClientPolicy:
+    """How a peer is called from a region; `target` names it, "catalog@eu".
+
+    gRPC tells a callee how long it has, not until when: the way there would be added
+    to its time, and the way back is needed by its answer. So both are kept back.
 
     Where deadlines travel, one limit holds for a call with all its attempts; where
     they do not, each attempt has the whole of it, as a loop around a stub has.
@@ -86,7 +97,7 @@ def client_policy(policies: PolicySet, target: str) -> ClientPolicy:
         target=target,
         timeout_s=policies.rpc_timeout_s if whole else None,
         propagate_deadline=policies.propagate_deadlines,
-        reserve_s=RESERVE_S,
+        reserve_s=RESERVE_S + distance_s(region, target),
         retry=RetryConfig(
             attempts=policies.retry_attempts,
             backoff_s=policies.retry_backoff_s,

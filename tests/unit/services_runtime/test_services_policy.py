@@ -34,14 +34,14 @@ def test_both_profiles_of_the_lab_are_policies(values):
         for service in ("cart", "catalog", "storefront")
     }
     assert {"cart": 2, "catalog": 3, "storefront": 1} == sizes
-    assert client_policy(policies, "cart@eu").target == "cart@eu"
+    assert client_policy(policies, "cart@eu", "eu").target == "cart@eu"
     assert server_policy(policies, 7).max_concurrent == 7
 
 
 def test_a_cure_left_out_is_a_policy_left_out():
     """Off means that the policy is not there, not that it is lenient."""
-    sick = client_policy(PolicySet(**SICK), "cart@eu")
-    cured = client_policy(PolicySet(**CURED), "cart@eu")
+    sick = client_policy(PolicySet(**SICK), "cart@eu", "eu")
+    cured = client_policy(PolicySet(**CURED), "cart@eu", "eu")
 
     assert (sick.breaker, sick.bulkhead, sick.retry_budget) == (None, None, None)
     assert not sick.propagate_deadline
@@ -115,6 +115,17 @@ def test_a_start_without_policies_is_refused(tmp_path: Path):
     """There is no default profile: a missing file is an error."""
     with pytest.raises(PolicyFileError, match="No such file"):
         PolicyFile(tmp_path / "nowhere.json")
+
+
+@pytest.mark.parametrize(
+    ("target", "trip_s"),
+    [("orders@eu", 0.0), ("orders@us", 0.08), ("orders@asia", 0.22), ("any", 0.0)],
+)
+def test_the_way_there_and_back_is_kept_of_a_deadline(target, trip_s):
+    """A callee across the ocean is given no later deadline than its caller has."""
+    given = client_policy(PolicySet(**CURED), target, "eu")
+
+    assert given.reserve_s == pytest.approx(0.02 + trip_s)
 
 
 def test_a_derived_policy_is_made_anew_only_for_a_new_snapshot():
