@@ -17,7 +17,7 @@ from services.catalog.domain import (
 )
 
 # The batch that object mappers' handbooks set for rows looked up one by one.
-FETCHED_AT_ONCE = 10
+FETCHED_AT_ONCE = 20
 
 _columns = (
     products.c.id,
@@ -105,7 +105,7 @@ class CatalogStore:
         return tuple(map(_product, rows))
 
     async def category_each(self, category: str) -> tuple[Product, ...]:
-        """Return the same: first which products there are, then ten of them a time."""
+        """Return the same: first which products there are, then twenty a time."""
         front = category == FRONT_PAGE
         rows = await self._list(_FRONT_IDS if front else _CATEGORY_IDS, category)
         ids = [row.id for row in rows]
