@@ -14,6 +14,7 @@ from rich.console import Console
 from chaos import experiments, runner, verdict
 from lab import flags, launcher, profiles, state, tables
 from lab.console import progress
+from lab.report import making
 from lab.results import Result
 
 # Each run keeps its traces, some tens of megabytes.
@@ -162,12 +163,14 @@ def _tell(
             console.print(
                 f"{profile}: seawall traces --store {one['run_dir']}/traces.db"
             )
+    report = making.at_the_end(judged.values(), console=console)
     return Result(
         command=command,
         valid=document["valid"],
         invalid_reasons=document["invalid_reasons"],
         verdict=document["verdict"],
         results=document["results"],
+        extra={"report": report},
     )
 
 

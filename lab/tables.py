@@ -28,7 +28,8 @@ TOTALS = (
 )
 
 
-def _number(name: str, value: float | None) -> str:
+def number(name: str, value: float | None) -> str:
+    """Write a figure as people read it; its name decides the unit."""
     if value is None:
         return "never" if name == "recovery_s" else "-"
     if name in _PERCENT:
@@ -47,7 +48,7 @@ def figures(console: Console, profiles: Mapping[str, Mapping[str, Any]]) -> None
             table.add_column(f"{profile}\n{phase}", justify="right")
     for name, label in ROWS:
         cells = [
-            _number(name, document[phase].get(name))
+            number(name, document[phase].get(name))
             for document in profiles.values()
             for phase in PHASES
         ]
@@ -59,7 +60,7 @@ def figures(console: Console, profiles: Mapping[str, Mapping[str, Any]]) -> None
         table.add_column(profile, justify="right")
     for name, label in TOTALS:
         table.add_row(
-            label, *(_number(name, one.get(name)) for one in profiles.values())
+            label, *(number(name, one.get(name)) for one in profiles.values())
         )
     console.print(table)
 
