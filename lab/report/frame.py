@@ -23,7 +23,7 @@ class Size:
     panel: float
     left: float
     right: float
-    gap: float = 26
+    gap: float = 36
 
     @property
     def across(self) -> float:
@@ -31,8 +31,8 @@ class Size:
         return self.width - self.left - self.right
 
 
-WIDE = Size(name="wide", width=900, panel=132, left=62, right=74)
-NARROW = Size(name="narrow", width=340, panel=112, left=42, right=50)
+WIDE = Size(name="wide", width=900, panel=140, left=62, right=74)
+NARROW = Size(name="narrow", width=340, panel=116, left=42, right=60)
 SIZES = (WIDE, NARROW)
 HEAD = 38.0
 FOOT = 34.0
@@ -104,7 +104,11 @@ class Times:
             )
         for at_s in run.crowds:
             yield svg.text(
-                x.at(at_s), 30, "▾ crowd", text_anchor="middle", class_="tick"
+                x.at(at_s),
+                30,
+                "▾ crowd" if wide else "▾",
+                text_anchor="middle",
+                class_="tick",
             )
 
     def foot(self, bottom: float) -> Iterator[Markup]:
@@ -160,7 +164,7 @@ class Times:
         return svg.drawing(self.size.width, self.height, title, parts, **told)
 
 
-def axis(scale: Scale, size: Size, write: Write, about: int = 3) -> Iterator[Markup]:
+def axis(scale: Scale, size: Size, write: Write, about: int = 5) -> Iterator[Markup]:
     """Draw the lines and numbers of a vertical scale."""
     for value in scale.ticks(about):
         at = scale.at(value)

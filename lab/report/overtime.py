@@ -54,20 +54,18 @@ def latency(runs: Sequence[Run]) -> Markup:
             ),
             lambda value: f"{value:g} ms" if value < 1000 else f"{value / 1000:g} s",
             "latency, log scale",
-            lambda run, index, y: _quantiles(run, index, times.x, y, size),
+            lambda run, index, y: _quantiles(run, index, times.x, y),
         )
 
     return both(draw)
 
 
-def _quantiles(
-    run: Run, index: int, x: Scale, y: Scale, size: Size
-) -> Iterable[Markup]:
-    slo = (run.settings.get("slo") or {}).get("p95_ms")
+def _quantiles(run: Run, index: int, x: Scale, y: Scale) -> Iterable[Markup]:
+    slo, slo_label = (run.settings.get("slo") or {}).get("p95_ms"), ""
     if slo is not None and y.low <= float(slo) <= y.high:
         at = y.at(float(slo))
         yield svg.tag("line", x1=x.start, x2=x.end, y1=at, y2=at, class_="slo")
-        yield svg.text(x.start + 4, at - 4, f"SLO: p95 {slo:g} ms", class_="tick")
+        slo_label = f"SLO p95 {slo:g} ms"
     ends = []
     for key, name in QUANTILES:
         points = [
@@ -78,7 +76,12 @@ def _quantiles(
         last = next((point for point in reversed(points) if point), None)
         if last is not None:
             ends.append((name, last[1]))
-    yield from _labels(ends, index, x, y, size)
+    yield from _labels(ends, index, x, y)
+    if slo_label:
+        place = y.at(float(slo or 1)) - 4
+        yield svg.text(
+            x.end - 4, place, slo_label, text_anchor="end", class_="tick halo"
+        )
 
 
 def throughput(runs: Sequence[Run]) -> Markup:
@@ -92,7 +95,7 @@ def throughput(runs: Sequence[Run]) -> Markup:
         ),
         default=1.0,
     )
-    high = 3 * svg.nice(top_value / 3)
+    high = svg.ceiling(max(top_value, 1.0))
 
     def draw(size: Size) -> Markup:
         times = Times(runs=runs, size=size)
@@ -102,20 +105,20 @@ def throughput(runs: Sequence[Run]) -> Markup:
             lambda top, bottom: Scale(low=0, high=high, start=bottom, end=top),
             lambda value: f"{value:g}",
             "journeys per second",
-            lambda run, index, y: _rates(run, index, times.x, y, size),
+            lambda run, index, y: _rates(run, index, times.x, y),
         )
 
     return both(draw)
 
 
-def _rates(run: Run, index: int, x: Scale, y: Scale, size: Size) -> Iterable[Markup]:
+def _rates(run: Run, index: int, x: Scale, y: Scale) -> Iterable[Markup]:
     offered = _stairs([(row["at_s"], row["offered_rps"]) for row in rows(run)], x, y)
     yield svg.area(offered, y.start, class_="offered")
     goodput = _stairs([(row["at_s"], row["goodput_rps"]) for row in rows(run)], x, y)
     yield svg.path(goodput, class_=f"line run{index} p95")
     if offered and goodput:
         ends = [("offered", offered[-1][1]), ("goodput", goodput[-1][1])]
-        yield from _labels(ends, index, x, y, size)
+        yield from _labels(ends, index, x, y)
 
 
 def answers(runs: Sequence[Run]) -> Markup:
@@ -128,7 +131,7 @@ def answers(runs: Sequence[Run]) -> Markup:
         ),
         default=0.0,
     )
-    high = min(100.0, 4 * svg.nice(max(most, 1.0) / 4))
+    high = min(100.0, svg.ceiling(max(most, 1.0)))
 
     def draw(size: Size) -> Markup:
         times = Times(runs=runs, size=size)
@@ -137,7 +140,7 @@ def answers(runs: Sequence[Run]) -> Markup:
             + " above ".join(run.label for run in runs),
             lambda top, bottom: Scale(low=0, high=high, start=bottom, end=top),
             lambda value: f"{value:g} %",
-            "of the journeys that ended",
+            "share of the journeys that ended",
             lambda run, _index, y: _shares(run, times.x, y),
         )
 
@@ -171,13 +174,12 @@ def _shares(run: Run, x: Scale, y: Scale) -> Iterable[Markup]:
 
 
 def _labels(
-    ends: Sequence[tuple[str, float]], index: int, x: Scale, y: Scale, size: Size
+    ends: Sequence[tuple[str, float]], index: int, x: Scale, y: Scale
 ) -> Iterable[Markup]:
     low, high = sorted((y.start, y.end))
     places = svg.spread([at for _, at in ends], 13, low + 4, high)
     for (name, _), at in zip(ends, places, strict=True):
-        said = name if size.name == "wide" else name.replace("offered", "offer")
-        yield svg.text(x.end + 5, at + 4, said, class_=f"label run{index} {name}")
+        yield svg.text(x.end + 5, at + 4, name, class_=f"label run{index} {name}")
 
 
 def _stairs(values: Iterable[tuple[float, float]], x: Scale, y: Scale) -> list[Point]:

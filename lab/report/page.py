@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from lab.report import fromspans, overtime
+from lab.report import edges, herds, lanes, overtime
 from lab.report.model import Report
 from lab.report.words import ms
 from lab.tables import PHASES, ROWS, TOTALS, number
@@ -93,14 +94,22 @@ def _render(report: Report) -> str:
         plots=_plots(report),
         seconds=_seconds(report),
         changes=_changes(report),
-        stretches=fromspans.states,
         data=embedded(_data(report)),
         # Our own file, and not escaped: it is a program.
         script=Markup(script),  # noqa: S704
         script_hash=digest,
         seeds=sorted({run.seed for run in report.runs}),
+        played=_played(report),
         slowest=max((told.journey.latency_ms for told in report.journey), default=1),
     )
+
+
+def _played(report: Report) -> str:
+    moments = [run.start_s for run in report.runs if run.start_s]
+    if not moments:
+        return ""
+    first = dt.datetime.fromtimestamp(min(moments), dt.UTC)
+    return f"played {first:%Y-%m-%d %H:%M} UTC"
 
 
 def _plots(report: Report) -> dict[str, Markup]:
@@ -115,10 +124,10 @@ def _plots(report: Report) -> dict[str, Markup]:
     drawn = report.drawn
     if drawn:
         plots |= {
-            "herd": fromspans.herds(drawn, first=False),
-            "first": fromspans.herds(drawn, first=True),
-            "edges": fromspans.edges(drawn),
-            "breakers": fromspans.breakers(drawn),
+            "herd": herds.herds(drawn, first=False),
+            "first": herds.herds(drawn, first=True),
+            "edges": edges.edges(drawn),
+            "breakers": lanes.breakers(drawn),
         }
     return plots
 

@@ -19,6 +19,8 @@ from chaos.settings import Settings
 TRACES = "traces.db"
 PROFILES = ("sick", "cured")
 
+Series = Mapping[str, Any]
+
 
 class ReportError(RuntimeError):
     """A report cannot be made; the message says why."""
@@ -94,6 +96,10 @@ class Run:
             return []
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise ReportError(f"{path} cannot be read: {error}") from error
+
+
+# Runs with what is drawn from their spans.
+Drawn = Sequence[tuple[Run, Series]]
 
 
 def load(folder: Path, label: str = "") -> Run:

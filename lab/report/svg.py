@@ -112,12 +112,17 @@ def nice(value: float) -> float:
     return next(f * power for f in (1, 2, 2.5, 5, 10) if f * power >= value * 0.999)
 
 
+def ceiling(most: float, steps: int = 5) -> float:
+    """Round the top of a scale up to where its last line is."""
+    step = nice(most / steps)
+    return step * math.ceil(most / step - 1e-9)
+
+
 def decades(values: Iterable[float]) -> tuple[float, float]:
-    """Give the decades that hold all values."""
+    """Give a logarithmic scale from a power of ten to a little above the highest."""
     known = [value for value in values if value > 0] or [1.0, 10.0]
     low = 10.0 ** math.floor(math.log10(min(known)))
-    high = 10.0 ** math.ceil(math.log10(max(known) * 1.0001))
-    return low, max(high, low * 10)
+    return low, max(nice(max(known) * 1.3), low * 10)
 
 
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:

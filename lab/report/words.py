@@ -31,13 +31,17 @@ def sentences(runs: Sequence[Run]) -> tuple[str, str, str]:
 def fault(run: Run) -> str:
     """Say what was done to the shop, when, and that it was measured."""
     since, until = run.moment("in_force_s"), run.moment("removing_s")
-    text = f"{title(run)}, from second {since:.1f} to second {until:.1f} of the load"
-    added = added_ms((run.told.get("proofs") or {}).get("in_force"))
+    text = f"For {until - since:.1f} s, from second {since:.1f} of the load on, "
+    text += f"the fault was in force in {run.region or 'the lab'}"
+    proofs = run.told.get("proofs") or {}
+    added, gone = added_ms(proofs.get("in_force")), added_ms(proofs.get("gone"))
     if added:
         text += (
-            f": statements through its links took {_span(added)} longer than the "
-            "distance"
+            f": statements to its database took {_span(added)} longer than the "
+            "distance alone"
         )
+    if added and gone:
+        text += f", and {_span(gone)} longer once it was taken off"
     return f"{text}."
 
 
@@ -55,7 +59,7 @@ def lived(run: Run) -> str:
     hurt = (run.told.get("groups") or {}).get("affected_checkouts") or {}
     ours, theirs = hurt.get("during") or {}, hurt.get("before") or {}
     if ours.get("success_ratio") is not None and ours["success_ratio"] < 1:
-        text += f", of checkouts at {run.region} only "
+        text += f", of the checkouts of {run.region}'s customers "
         text += number("success_ratio", ours["success_ratio"])
         if theirs.get("success_ratio") is not None:
             text += f" ({number('success_ratio', theirs['success_ratio'])})"

@@ -82,6 +82,18 @@
     if (pairs(span[8]).some(([key]) => key === "db.system.name")) return "sql";
     return words[span[2]] === "SERVER" ? "server" : "client";
   };
+  // Where a statement or an attempt went, and whether that is another region.
+  const towards = (span) => {
+    const said = new Map(pairs(span[8]));
+    const gateway = said.get("seawall.gateway.region");
+    const target = said.get("seawall.target");
+    if (!gateway && !target) return null;
+    const home = words[span[4]].split("-")[0];
+    const region = gateway || target.split("@")[1] || "";
+    const far = Boolean(region && home && region !== home);
+    const text = gateway ? `db ${gateway}` : target;
+    return make("i", far ? "to far" : "to", `  ${far ? "⇢" : "→"} ${text}`);
+  };
   const waterfall = (id, left, label) => {
     const trace = data.traces[id];
     const whole = Math.max(trace.ms, 0.001);
@@ -92,7 +104,7 @@
       `, ${shown(trace.ms)}, ${trace.spans.length} spans` +
         (trace.left_out ? `, ${trace.left_out} more left out` : ""),
     );
-    if (left && left < trace.ms - 20)
+    if (left && left < trace.ms * 0.98)
       head.append(`; the black line is where the customer left`);
     const rows = make("div", "rows");
     rows.tabIndex = 0;
@@ -104,10 +116,12 @@
       row.type = "button";
       row.setAttribute("aria-expanded", "false");
       const what = make("span", "what");
-      what.style.paddingLeft = Math.min(span[0], 12) * 9 + "px";
+      what.style.setProperty("--depth", String(Math.min(span[0], 14)));
       if (kind === "bad") what.append(make("span", "err", "✕ "));
       what.append(make("b", "", words[span[1]].replace("shop.v1.", "")));
       what.append(make("i", "", `  ${words[span[3]]} ${words[span[4]]}`));
+      const to = towards(span);
+      if (to) what.append(to);
       if (span[9].length)
         what.append(make("i", "", `  ◆ ${span[9].length}`));
       const lane = make("span", "lane");
@@ -115,7 +129,7 @@
       bar.style.left = (100 * Math.max(0, span[5])) / whole + "%";
       bar.style.width = Math.max(0.2, (100 * span[6]) / whole) + "%";
       lane.append(bar);
-      if (left && left < trace.ms - 20) {
+      if (left && left < trace.ms * 0.98) {
         const gone = make("s");
         gone.style.left = (100 * left) / whole + "%";
         lane.append(gone);
