@@ -8,7 +8,7 @@ import click
 
 from lab import state
 from lab.console import console_for, expected_errors, json_option
-from lab.report import making, model, stored
+from lab.report import making, stored
 from lab.report.stored import Run
 from lab.results import Result, emit
 
@@ -44,8 +44,8 @@ def report(
     """
     folder = state.default_folder()
     with expected_errors():
-        made = model.build(_chosen(runs, compare, folder / "runs"))
-        paths = making.write(made, out or making.default_folder(folder, made))
+        chosen = _chosen(runs, compare, folder / "runs")
+        made, paths = making.make(chosen, state=folder, folder=out)
     console = console_for(json_path)
     names = ", ".join(run.folder.name for run in made.runs)
     console.print(f"of {names}", markup=False, soft_wrap=True)

@@ -106,7 +106,7 @@ def _moved(key: str, one: float | None, other: float | None) -> str:
     if one is None or other is None:
         return "-"
     by = other - one
-    if key in _SHARES:
+    if key in _SHARES and by:
         return f"{100 * by:+.1f} points"
     if by == 0:
         return "0"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -17,18 +17,33 @@ FOLDER = "reports"
 HTML, MARKDOWN, JSON = "report.html", "report.md", "report.json"
 
 
-def write(report: model.Report, folder: Path) -> dict[str, str]:
-    """Write a report into a folder; give the paths by kind.
+def make(
+    runs: Sequence[Run], *, state: Path, folder: Path | None = None
+) -> tuple[model.Report, dict[str, str]]:
+    """Make the report of these runs and write it; give it and its paths by kind.
 
-    Raises OSError, leaving what was there before.
+    Into the folder, or into one among the state's reports.
+    Raises ReportError, and OSError with what was there before left as it was.
     """
-    texts = {
-        HTML: page.render(report),
-        MARKDOWN: markdown.render(report),
-        JSON: json.dumps(report.to_json(), indent=1, default=str) + "\n",
-    }
+    try:
+        report = model.build(runs)
+        texts = {
+            HTML: page.render(report),
+            MARKDOWN: markdown.render(report),
+            JSON: json.dumps(report.to_json(), indent=1, default=str) + "\n",
+        }
+    except (
+        *(LookupError, ValueError, TypeError, AttributeError, ArithmeticError),
+        jinja2.TemplateError,
+    ) as error:
+        names = ", ".join(str(run.folder) for run in runs)
+        raise ReportError(
+            f"{names}: what is stored is not what a report needs "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    folder = folder or default_folder(state, report)
     write_together(folder, texts)
-    return {
+    return report, {
         "html": str(folder / HTML),
         "markdown": str(folder / MARKDOWN),
         "json": str(folder / JSON),
@@ -62,23 +77,11 @@ def at_the_end(
                 runs[run.profile] = run
         if not runs:
             return {}
-        report = model.build(list(runs.values()))
-        beside = report.runs[0].folder.resolve().parent.parent
-        paths = write(report, default_folder(beside, report))
-    # Whatever is wrong with a picture, the verdict stands.
-    except (
-        ReportError,
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        ArithmeticError,
-        AttributeError,
-        jinja2.TemplateError,
-    ) as error:
-        console.print(
-            f"warning: no report: {type(error).__name__}: {error}", markup=False
-        )
+        beside = next(iter(runs.values())).folder.resolve().parent.parent
+        _, paths = make(list(runs.values()), state=beside)
+    except Exception as error:  # noqa: BLE001 (the verdict stands, whatever is wrong)
+        said = str(error) if isinstance(error, ReportError) else repr(error)
+        console.print(f"warning: no report: {said}", markup=False, soft_wrap=True)
         return {}
     console.print(f"report: {paths['html']}", markup=False, soft_wrap=True)
     return paths

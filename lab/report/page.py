@@ -100,6 +100,7 @@ def _render(report: Report) -> str:
         script_hash=digest,
         seeds=sorted({run.seed for run in report.runs}),
         played=_played(report),
+        surroundings=_surroundings(report),
         slowest=max((told.journey.latency_ms for told in report.journey), default=1),
     )
 
@@ -110,6 +111,12 @@ def _played(report: Report) -> str:
         return ""
     first = dt.datetime.fromtimestamp(min(moments), dt.UTC)
     return f"played {first:%Y-%m-%d %H:%M} UTC"
+
+
+def _surroundings(report: Report) -> list[tuple[str, list[str]]]:
+    known = [dict(report.environment[run.label]) for run in report.runs]
+    names = dict.fromkeys(name for one in known for name in one)
+    return [(name, [one.get(name, "-") for one in known]) for name in names]
 
 
 def _plots(report: Report) -> dict[str, Markup]:

@@ -9,7 +9,7 @@ from typing import Any
 from lab.report.stored import PROFILES, Run
 from lab.report.validity import busy_percent
 
-UNKNOWN = "not written down by this run"
+UNKNOWN = "not written down"
 # These follow from the command's own options.
 _OPTIONS = ("seed", "profile", "run_dir")
 
@@ -58,7 +58,9 @@ def environment(run: Run) -> list[tuple[str, str]]:
     ]
     if not packages:
         rows.append(("packages", ""))
-    return [(name, value or UNKNOWN) for name, value in rows]
+    unknown = ", ".join(name for name, value in rows if not value)
+    known_rows = [(name, value) for name, value in rows if value]
+    return [*known_rows, (UNKNOWN, unknown)] if unknown else known_rows
 
 
 def remarks(runs: Sequence[Run]) -> list[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from google.protobuf.message import DecodeError
 
 from chaos import journeys, series
 from chaos.case import Case
@@ -181,7 +184,10 @@ def series_of(run: Run) -> tuple[Mapping[str, Any] | None, str]:
         if not len(case.evidence):
             return None, "the store has none of the run's spans"
         return series.of(case.scene()), ""
-    except (OSError, ValueError, KeyError, TypeError, sqlite3.Error) as error:
+    except (
+        *(OSError, ValueError, KeyError, TypeError),
+        *(sqlite3.Error, DecodeError),
+    ) as error:
         return None, f"the run's spans cannot be read: {error}"
 
 
@@ -191,7 +197,8 @@ def _from_new_to_old(runs: Path) -> Iterator[Run]:
     for folder in sorted(runs.iterdir(), reverse=True):
         # One that is being written, or was killed, has no verdict: not looked at.
         if (folder / VERDICT).is_file():
-            yield load(folder)
+            with contextlib.suppress(ReportError):
+                yield load(folder)
 
 
 def _traces(folder: Path) -> Path | None:

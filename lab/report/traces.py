@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from chaos.journeys import CHECKOUT, Journey
 from lab.report.stored import Run
 from observability import names
@@ -56,7 +58,7 @@ class Library:
             return []
         try:
             return store.trace(trace_id)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, DecodeError) as error:
             self.left_out.append(f"{run.label}: {run.traces} cannot be read: {error}")
             del self._stores[run.label]
             return []

@@ -92,13 +92,13 @@ def added_ms(proof: Mapping[str, Any] | None) -> list[float]:
 
 def _invalid(runs: Sequence[Run]) -> tuple[str, str, str]:
     reasons = [
-        f"{run.label}: {reason}"
+        f"{run.label}: {reason}" if len(runs) > 1 else str(reason)
         for run in runs
         for reason in run.told.get("invalid_reasons", ())
     ]
     more = f" ({len(reasons) - 1} more below)" if len(reasons) > 1 else ""
     why = reasons[0] if reasons else "no reason was written down"
-    first = f"This proves nothing, since the run is invalid: {why}{more}."
+    first = f"This proves nothing, since it is invalid: {why}{more}."
     complete = [run for run in runs if run.complete]
     if not complete:
         return first, _stopped(runs[0]), "No figures were judged."
@@ -132,7 +132,7 @@ def _judged(run: Run) -> str:
         if broken
         else " and the data invariants that count hold"
     )
-    return f"{text}: {run.told.get('verdict')}."
+    return f"{text}: the verdict is {run.told.get('verdict')}."
 
 
 def _name(run: Run) -> str:
