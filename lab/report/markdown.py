@@ -174,6 +174,8 @@ def _spans(report: Report) -> Iterator[str]:
 
 
 def _journey(report: Report) -> Iterator[str]:
+    if not report.complete:
+        return
     yield "## One customer's journey"
     if not report.journey:
         yield f"None is shown: {escaped(report.journey_missing)}."

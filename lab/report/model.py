@@ -110,7 +110,13 @@ def build(given: Sequence[Run], *, made_at: str = "") -> Report:
     library = Library(runs)
     journey = traces.journey(runs, library)
     evidence = library.evidence(runs)
-    document = verdict.document("report", runs[0].scenario, [run.told for run in runs])
+    judged = [run.told for run in runs]
+    if comparing:
+        # Side by side under their labels: their profile is the same.
+        judged = [
+            {**run.told, "profile": run.label, "judged_as": run.profile} for run in runs
+        ]
+    document = verdict.document("report", runs[0].scenario, judged)
     return Report(
         title=words.title(runs[0]),
         runs=runs,

@@ -139,7 +139,12 @@
       row.addEventListener("click", () => {
         if (open) open.remove();
         open = open ? null : more(span);
-        if (open) row.after(open);
+        if (open) {
+          row.after(open);
+          // What is opened is seen, below its own row, and the page stays where it is.
+          if (open.offsetTop + open.offsetHeight > rows.scrollTop + rows.clientHeight)
+            rows.scrollTop = row.offsetTop;
+        }
         row.setAttribute("aria-expanded", String(Boolean(open)));
       });
       rows.append(row);

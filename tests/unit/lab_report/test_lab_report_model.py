@@ -235,6 +235,7 @@ def test_two_runs_of_one_profile_are_compared(run, passed):
     assert ["A (cured)", "B (cured)"] == [one.label for one in report.runs]
     assert "-5.0 points" == figures["success, during"].shown[2]
     assert [flipped["name"]] == [one.name for one in report.comparison.changed]
+    assert {"A (cured)", "B (cured)"} == set(report.outcome["results"][0]["profiles"])
     before = {True: "passed", False: "failed"}
     assert before[flipped["passed"]] == report.comparison.changed[0].second
 
