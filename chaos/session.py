@@ -14,7 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from chaos import harvest, invariants, lab_state, run_files, validity, verdict
+from chaos import (
+    environment,
+    harvest,
+    invariants,
+    lab_state,
+    run_files,
+    validity,
+    verdict,
+)
 from chaos.breaker_watch import BreakerWatch
 from chaos.case import SCHEMA, Case
 from chaos.fault import BETWEEN_GATEWAYS, Fault
@@ -310,6 +318,7 @@ class Session:
             "trips": self._trips(),
             "snapshots": self._snapshots,
             "invariants": self._findings,
+            "environment": environment.present(),
         }
 
     def _timeline(self) -> dict[str, float] | None:

@@ -86,6 +86,12 @@ def _trips_per_checkout(scene: Scene) -> float | None:
 
 def worst_edge(scene: Scene, *, min_calls: int) -> Edge:
     """Find the method whose callee served the most attempts per call."""
+    often = [edge for edge in edges(scene) if edge.calls >= min_calls]
+    return max(often, key=lambda edge: edge.ratio, default=Edge())
+
+
+def edges(scene: Scene) -> list[Edge]:
+    """Count, method by method, the fault's calls and the attempts that were served."""
     calls: defaultdict[str, int] = defaultdict(int)
     served: defaultdict[str, int] = defaultdict(int)
     traces: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
@@ -107,7 +113,7 @@ def worst_edge(scene: Scene, *, min_calls: int) -> Edge:
         served[method] += arrived
         if arrived > 1:
             traces[method].append((arrived, span.trace_id))
-    edges = [
+    return [
         Edge(
             method=method,
             calls=count,
@@ -115,9 +121,7 @@ def worst_edge(scene: Scene, *, min_calls: int) -> Edge:
             trace_ids=tuple(trace for _, trace in sorted(traces[method], reverse=True)),
         )
         for method, count in calls.items()
-        if count >= min_calls
     ]
-    return max(edges, key=lambda edge: edge.ratio, default=Edge())
 
 
 #: The width of the bins in which first statements are counted.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from chaos import checks, figures, journeys, sql_figures, validity
+from chaos import checks, figures, journeys, series, sql_figures, validity
 from chaos.case import Case
 from chaos.checks import Check, Scene
 from chaos.cures import CURES
@@ -126,6 +126,7 @@ def _numbers(
             for key in ("offered", "sent", "late", "dropped", "max_lag_ms")
         },
         "spans": len(case.evidence),
+        "series": series.of(scene),
     }
 
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from lab.commands import certs, chaos, demo, flags, logs, status, traces, up
+from lab.commands import certs, chaos, demo, flags, logs, report, status, traces, up
 from lab.results import Exit
 
 
@@ -37,6 +37,7 @@ for command in (
     traces.traces,
     logs.logs,
     chaos.chaos,
+    report.report,
     certs.certs,
 ):
     seawall.add_command(command)

@@ -23,6 +23,7 @@ from cockroach.embedded import EmbeddedError
 from lab.children import ChildDiedError, PreloadError
 from lab.health import NotReadyError
 from lab.layout import PortsTakenError
+from lab.report.stored import ReportError
 from lab.state import LabRunningError, NoLabError
 from links.errors import LinkError
 from observability.collector import CollectorStartError
@@ -45,6 +46,7 @@ EXPECTED = (
     PreloadError,
     ChildDiedError,
     NotReadyError,
+    ReportError,
     OSError,
 )
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from chaos import experiments, runner, verdict
 from lab import flags, launcher, live, profiles, repeat, state, tables
 from lab.console import progress
+from lab.report import making
 from lab.results import Result
 from lab.watched import Turn
 
@@ -155,14 +156,22 @@ def _tell(
                 f"{whose}{one['profile']}: "
                 f"seawall traces --store {one['run_dir']}/traces.db"
             )
+    report = making.at_the_end(_worth_a_report(judged), console=console)
     return Result(
         command=command,
         valid=document["valid"],
         invalid_reasons=document["invalid_reasons"],
         verdict=outcome,
         results=document["results"],
-        extra=extra,
+        extra={**extra, "report": report},
     )
+
+
+def _worth_a_report(judged: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Give the runs of the first seed that did not pass, or else of the first."""
+    seeds = [one["seed"] for one in judged if one["verdict"] != "pass"]
+    shown = seeds[0] if seeds else judged[0]["seed"] if judged else None
+    return [one for one in judged if one["seed"] == shown]
 
 
 def _tell_each(judged: Sequence[Mapping[str, Any]], *, console: Console) -> None:

@@ -32,7 +32,8 @@ TOTALS = (
 )
 
 
-def _number(name: str, value: float | None) -> str:
+def number(name: str, value: float | None) -> str:
+    """Write a figure as people read it; its name decides the unit."""
     if value is None:
         return "never" if name == "recovery_s" else "-"
     if name in _PERCENT:
@@ -72,7 +73,7 @@ def figures(console: Console, profiles: Mapping[str, Mapping[str, Any]]) -> None
             table.add_column(f"{profile}\n{phase}", justify="right")
     for name, label in ROWS:
         cells = [
-            _number(name, document[phase].get(name))
+            number(name, document[phase].get(name))
             for document in profiles.values()
             for phase in PHASES
         ]
@@ -84,7 +85,7 @@ def figures(console: Console, profiles: Mapping[str, Mapping[str, Any]]) -> None
         table.add_column(profile, justify="right")
     for name, label in TOTALS:
         table.add_row(
-            label, *(_number(name, one.get(name)) for one in profiles.values())
+            label, *(number(name, one.get(name)) for one in profiles.values())
         )
     console.print(table)
 
@@ -153,7 +154,7 @@ def _range(name: str, found: Mapping[str, float | None] | None) -> str:
     if found is None:
         return "-"
     name = name.rpartition(".")[2]
-    middle, low, high = (_number(name, found[one]) for one in ("median", "min", "max"))
+    middle, low, high = (number(name, found[one]) for one in ("median", "min", "max"))
     return middle if low == high else f"{middle} ({low} to {high})"
 
 
@@ -161,7 +162,7 @@ def pool(console: Console, group: str, found: Mapping[str, Any]) -> None:
     """Print one group's journeys of several runs, taken together."""
     console.print(
         f"  {group}: {found['failed']} of {found['journeys']} journeys failed, "
-        f"p95 {_number('p95_ms', found['p95_ms'])} ms"
+        f"p95 {number('p95_ms', found['p95_ms'])} ms"
     )
 
 

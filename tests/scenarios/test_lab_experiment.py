@@ -99,6 +99,14 @@ def test_the_two_runs_differ_for_the_right_reason(run: dict[str, Any]) -> None:
     assert cured["success_ratio"] > sick["success_ratio"]
 
 
+def test_the_report_is_written(run: dict[str, Any]) -> None:
+    """The run ends with a page, the same as Markdown and as JSON."""
+    assert {"html", "markdown", "json"} == set(run["report"])
+    for path in run["report"].values():
+        assert (run["folder"] / "reports") in Path(path).parents
+        assert Path(path).stat().st_size > 1000
+
+
 def test_the_runs_are_kept_with_their_traces(run: dict[str, Any]) -> None:
     """Each profile's traces can be looked at when the lab is gone."""
     for told in run["results"][0]["profiles"].values():
