@@ -159,7 +159,7 @@ def tell(judged):
     out = io.StringIO()
     console = Console(file=out, width=160)
     result = experiments._tell(
-        "slow-database", judged, console=console, command="chaos run"
+        "slow-database", list(judged.values()), console=console, command="chaos run"
     )
     return result, out.getvalue()
 
@@ -202,3 +202,19 @@ def test_a_run_that_left_no_verdict_is_a_warning(runs):
 
     assert 3 == result.exit_code
     assert "warning: no report" in said
+
+
+def test_of_several_seeds_the_first_that_did_not_pass_is_reported():
+    """A report is of one seed: the one that somebody has to look at."""
+    judged = [
+        {"seed": seed, "profile": profile, "verdict": verdict}
+        for seed, verdict in ((7, "pass"), (8, "fail"), (9, None))
+        for profile in ("sick", "cured")
+    ]
+
+    shown = experiments._worth_a_report(judged)
+    good = experiments._worth_a_report(judged[:2])
+
+    assert [one["seed"] for one in shown] == [8, 8]
+    assert good == judged[:2]
+    assert experiments._worth_a_report([]) == []
