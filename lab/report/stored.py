@@ -17,7 +17,7 @@ from chaos.case import Case
 from chaos.journeys import Journey
 from chaos.run_files import PROGRESS, VERDICT
 from chaos.runner import journal_reasons
-from chaos.settings import Settings
+from chaos.settings import Settings, SettingsError
 
 TRACES = "traces.db"
 PROFILES = ("sick", "cured")
@@ -82,13 +82,11 @@ class Run:
     @property
     def crowds(self) -> list[float]:
         """When flash crowds came, in seconds from the start of the load."""
-        settings = self.settings
-        flashes = (settings.get("load") or {}).get("flash") or ()
-        fault_at = float(settings.get("exercise_s", 0)) + float(
-            settings.get("baseline_s", 0)
-        )
-        lasts = float(settings.get("fault_s", 0))
-        return [fault_at + float(one["in_fault"]) * lasts for one in flashes]
+        try:
+            settings = Settings.from_configuration(self.settings)
+        except SettingsError:
+            return []
+        return [float(flash["at_s"]) for flash in settings.flashes()]
 
     def journeys(self) -> list[Journey]:
         """Read what its customers lived through. Raises ReportError."""

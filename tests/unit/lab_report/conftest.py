@@ -38,7 +38,8 @@ def settings(profile: str, seed: int) -> dict[str, Any]:
         else value
         for name, value in given.items()
     }
-    flash = [{"in_fault": 0.5, "readers_per_region": 2, "within_s": 0.1}]
+    crowd = {"readers_per_region": 2, "within_s": 0.1}
+    flash = [{"in_exercise": 0.3, **crowd}, {"in_fault": 0.5, **crowd}]
     return {
         **plain,
         **TIMES,
