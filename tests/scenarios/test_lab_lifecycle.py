@@ -26,15 +26,20 @@ SEAWALL = Path(sys.executable).with_name("seawall")
 def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     folder.mkdir(parents=True, exist_ok=True)
     environ = {**os.environ, "SEAWALL_LAB": str(folder / "lab.json")}
-    with (folder / "output").open("w") as output:
-        process = subprocess.Popen(
-            [str(SEAWALL), "up", "--port-base", "0", *arguments],
-            env=environ,
-            stdout=output,
-            stderr=output,
-            text=True,
-            cwd="/",
-        )
+    # What is begun in the background of a shell ignores SIGINT, and so do its children.
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with (folder / "output").open("w") as output:
+            process = subprocess.Popen(
+                [str(SEAWALL), "up", "--port-base", "0", *arguments],
+                env=environ,
+                stdout=output,
+                stderr=output,
+                text=True,
+                cwd="/",
+            )
+    finally:
+        signal.signal(signal.SIGINT, ours)
     end = time.monotonic() + 60
     while not _is_of(folder, process.pid):
         assert process.poll() is None, (folder / "output").read_text()
