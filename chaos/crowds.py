@@ -39,10 +39,7 @@ def one_load_per_process(scene: Scene, bounds: Bounds) -> Check:
         "equal loads at the same time in one process after a flash crowd",
         traces,
     )
-    crowd = sum(one.journey == FLASH for one in scene.journeys)
-    if crowd < int(bounds.get("min_readers", 1)):
-        return checks.unproven(check, f"only {crowd} readers came in a crowd")
-    return check
+    return _of_a_crowd(check, scene, bounds)
 
 
 def one_load_per_region(scene: Scene, bounds: Bounds) -> Check:
@@ -88,6 +85,10 @@ def few_readers_reach_the_database(scene: Scene, bounds: Bounds) -> Check:
         "readers of a crowd with their first statement in the same 50 ms",
         traces,
     )
+    return _of_a_crowd(check, scene, bounds)
+
+
+def _of_a_crowd(check: Check, scene: Scene, bounds: Bounds) -> Check:
     crowd = sum(one.journey == FLASH for one in scene.journeys)
     if crowd < int(bounds.get("min_readers", 1)):
         return checks.unproven(check, f"only {crowd} readers came in a crowd")

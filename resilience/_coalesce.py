@@ -112,7 +112,7 @@ class Coalescer(Generic[K, V]):
         self._rng = rng or random.Random()  # noqa: S311  # spreads expiry, no secret
         self._listener = listener
         self._entries: dict[K, _Entry[V]] = {}
-        self._loads: dict[K, asyncio.Task[V]] = {}
+        self._loads: dict[K, asyncio.Task[Aged[V]]] = {}
 
     async def get(
         self,
@@ -147,17 +147,16 @@ class Coalescer(Generic[K, V]):
             return self._served(key, entry, self._clock(), "stale")
         try:
             if not config.single_flight:
-                value = await self._load(key, load, config)
-                return Cached(value=value, age_s=0.0, stale=False, source="fresh")
+                return self._loaded(key, await self._load(key, load, config), "fresh")
             running = self._loads.get(key)
             source: Source = "fresh" if running is None else "joined"
             # Shielded: a caller who gives up must not take the others' load along.
-            value = await asyncio.shield(running or self._start(key, load, config))
+            found = await asyncio.shield(running or self._start(key, load, config))
         except Exception:
             if stale and entry is not None:
                 return self._served(key, entry, self._clock(), "stale")
             raise
-        return self._loaded(key, value, source)
+        return self._loaded(key, found, source)
 
     async def refresh(self, key: K, load: Callable[[], Awaitable[V | Aged[V]]]) -> None:
         """Replace the copy of *key* now, however fresh, by a load that readers share.
@@ -188,13 +187,13 @@ class Coalescer(Generic[K, V]):
         self._loads.clear()
         self._entries.clear()
 
-    def _loaded(self, key: K, value: V, source: Source) -> Cached[V]:
+    def _loaded(self, key: K, found: Aged[V], source: Source) -> Cached[V]:
         if source == "joined":
             emit(
                 self._listener,
-                CallCoalesced(key=str(key), source="joined", age_s=0.0),
+                CallCoalesced(key=str(key), source="joined", age_s=found.age_s),
             )
-        return Cached(value=value, age_s=0.0, stale=False, source=source)
+        return Cached(value=found.value, age_s=found.age_s, stale=False, source=source)
 
     def _served(
         self, key: K, entry: _Entry[V], now: float, source: Source
@@ -210,8 +209,8 @@ class Coalescer(Generic[K, V]):
 
     def _start(
         self, key: K, load: Callable[[], Awaitable[V | Aged[V]]], config: CacheConfig
-    ) -> asyncio.Task[V]:
-        async def run() -> V:
+    ) -> asyncio.Task[Aged[V]]:
+        async def run() -> Aged[V]:
             with deadline_scope(None):
                 async with asyncio.timeout(config.load_timeout_s):
                     return await self._load(key, load, config, lambda: mine)
@@ -226,22 +225,20 @@ class Coalescer(Generic[K, V]):
         key: K,
         load: Callable[[], Awaitable[V | Aged[V]]],
         config: CacheConfig,
-        owner: "Callable[[], asyncio.Task[V]] | None" = None,
-    ) -> V:
+        owner: "Callable[[], asyncio.Task[Aged[V]]] | None" = None,
+    ) -> Aged[V]:
         started = self._clock()
         given = await load()
-        if isinstance(given, Aged):
-            value, started = given.value, started - given.age_s
-        else:
-            value = given
+        found = given if isinstance(given, Aged) else Aged(given, 0.0)
+        started -= found.age_s
         lifetime = config.ttl_s * (1 - config.jitter * self._rng.random())
         replaced = owner is not None and self._loads.get(key) is not owner()
         held = self._entries.pop(key, None)
         if replaced and held is not None and held.loaded_at > started:
             self._entries[key] = held
-            return value
+            return found
         self._entries[key] = _Entry(
-            value,
+            found.value,
             started,
             # What was expired while it was being loaded may be the old value.
             started if replaced else started + lifetime,
@@ -249,9 +246,9 @@ class Coalescer(Generic[K, V]):
         )
         while len(self._entries) > config.max_entries:
             del self._entries[next(iter(self._entries))]
-        return value
+        return found
 
-    def _finished(self, key: K, task: "asyncio.Task[V]") -> None:
+    def _finished(self, key: K, task: "asyncio.Task[Aged[V]]") -> None:
         if self._loads.get(key) is task:
             del self._loads[key]
         # Nobody may be left waiting; asyncio would complain about the error.

@@ -192,6 +192,27 @@ def test_breakers_that_open_late_or_never(world, when):
     assert not check("breakers_open_in_time", world, at_least=2, within_s=3).passed
 
 
+@pytest.mark.parametrize(
+    ("apart_s", "passed"),
+    [
+        # Four slow answers were seen within three seconds, and it opened ten later.
+        (0.5, False),
+        # It never saw so many together: nobody may call it late.
+        (2.0, True),
+    ],
+)
+def test_who_asks_rarely_is_not_called_late(world, apart_s, passed):
+    """Late counts from four slow statements that the breaker saw at one time."""
+    breaker(world)
+    for n in range(5):
+        at_s = 1021 + n * apart_s
+        world.sql("SELECT products", at_s, 400, gateway="eu", instance="catalog-eu-a")
+    world.breaker(1035, "closed", "open", instance="catalog-eu-a")
+    bounds = {"at_least": 2, "within_s": 3, "watched_s": 3}
+
+    assert check("breakers_open_in_time", world, **bounds).passed is passed
+
+
 def test_a_breaker_that_opens_twice(world):
     """Closing in the middle of the fault is not having noticed it."""
     breaker(world)

@@ -142,11 +142,13 @@ async def test_a_fetched_copy_keeps_its_age():
     async def load():
         return Aged("copy", next(ages))
 
-    await cache.get("k", load)
+    first = await cache.get("k", load)
     clock.advance(1.9)
     hit = await cache.get("k", load)
     clock.advance(0.2)
     again = await cache.get("k", load)
 
+    # Also whoever waited for it is told how old it is.
+    assert (first.source, first.age_s) == ("fresh", 3.0)
     assert (hit.source, round(hit.age_s, 1)) == ("hit", 4.9)
     assert again.source == "fresh"
