@@ -1,9 +1,8 @@
 """The catalog over the wire, on a real database."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
@@ -13,6 +12,7 @@ from grpc_status import rpc_status
 
 from cockroach.embedded import EmbeddedCluster
 from lab import profiles
+from lab.layout import free_ports
 from protos.shop.v1 import catalog_pb2 as pb
 from protos.shop.v1 import catalog_pb2_grpc, common_pb2
 from services.catalog.store import CatalogStore
@@ -253,14 +253,6 @@ async def region(cluster: EmbeddedCluster, tmp_path: Path, monkeypatch):
             for number, address in enumerate(addresses)
         ]
         yield [catalog_pb2_grpc.CatalogStub(one.channel) for one in running], loads
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 async def test_one_process_of_a_region_loads_for_both(region):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from psycopg.rows import dict_row
 from cockroach.embedded import EmbeddedCluster
 from cockroach.ids import PublicId, customer_id
 from lab import profiles
+from lab.layout import free_ports
 from links.process import LinksProcess
 from protos.shop.v1 import (
     acquirer_pb2_grpc,
@@ -170,9 +170,11 @@ class Shop:
     def _address(self, service: str, region: str) -> str:
         port = self._ports.get((service, region))
         if port is None:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = self._ports[service, region] = probe.getsockname()[1]
+            given = self._ports.values()
+            # A service listens later than its port is named; one more than were given,
+            # so that there is a new one among them.
+            port = next(one for one in free_ports(len(given) + 1) if one not in given)
+            self._ports[service, region] = port
         return f"127.0.0.1:{port}"
 
     def _peers(self, region: str) -> dict[str, dict[str, list[str]]]:
