@@ -5,6 +5,9 @@
   * BulkheadFullError     RESOURCE_EXHAUSTED   bulkhead
   * DeadlineSpentError    DEADLINE_EXCEEDED    deadline
   * BudgetSpentError      UNAVAILABLE          budget
+  * ThrottledError        UNAVAILABLE          throttle
+  * LimitReachedError     RESOURCE_EXHAUSTED   limit
+  * NoBackendError        UNAVAILABLE          no_backend
 
 The gRPC adapters raise subclasses that are RpcErrors as well, so that both
 ``except CircuitOpenError`` and ``except grpc.RpcError`` do what they say.
@@ -75,3 +78,38 @@ class BudgetSpentError(ResilienceError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"retry budget of {name} is spent", name=name)
+
+
+class ThrottledError(ResilienceError):
+    """The callee refuses so much that *probability* of the calls are not sent."""
+
+    grpc_status: ClassVar[str] = "UNAVAILABLE"
+    refusal: ClassVar[str] = "throttle"
+
+    def __init__(self, name: str, probability: float) -> None:
+        super().__init__(
+            f"{name} refuses too much, {probability:.0%} of the calls are not sent",
+            name=name,
+        )
+        self.probability = probability
+
+
+class LimitReachedError(ResilienceError):
+    """*limit* calls of *name* are in flight, as many as it seems to bear."""
+
+    grpc_status: ClassVar[str] = "RESOURCE_EXHAUSTED"
+    refusal: ClassVar[str] = "limit"
+
+    def __init__(self, name: str, limit: int) -> None:
+        super().__init__(f"limit of {name} reached: {limit} in flight", name=name)
+        self.limit = limit
+
+
+class NoBackendError(ResilienceError):
+    """No backend of *name* may be asked now."""
+
+    grpc_status: ClassVar[str] = "UNAVAILABLE"
+    refusal: ClassVar[str] = "no_backend"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no backend of {name} may be asked now", name=name)

@@ -108,6 +108,74 @@ class DeadlineRefused:
     remaining_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HedgeSent:
+    """Attempt number *attempt* was sent while the ones before it still ran."""
+
+    target: str
+    method: str
+    attempt: int
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HedgeRefused:
+    """A hedge was due and was not sent, and why."""
+
+    target: str
+    method: str
+    attempt: int
+    reason: Literal["budget", "load", "pushback", "refused"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitChanged:
+    """An adaptive limit learnt that *name* bears more or fewer calls at once."""
+
+    name: str
+    old: int
+    new: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendPicked:
+    """A balancer chose *backend* for a call, among *candidates* with their scores."""
+
+    target: str
+    method: str
+    policy: str
+    backend: str
+    reason: str
+    candidates: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendEjected:
+    """*backend* gets no calls for *for_s* seconds, and why."""
+
+    target: str
+    backend: str
+    reason: str
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendReturned:
+    """*backend* gets calls again."""
+
+    target: str
+    backend: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultInjected:
+    """A test's fault was put into a call: a delay, a status, or both."""
+
+    method: str
+    delay_s: float
+    code: str | None
+
+
 def emit(listener: Listener | None, event: object) -> None:
     """Hand *event* over; a listener that raises never fails the call."""
     if listener is None:

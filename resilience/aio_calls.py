@@ -11,7 +11,10 @@ from resilience._errors import (
     BulkheadFullError,
     CircuitOpenError,
     DeadlineSpentError,
+    LimitReachedError,
+    NoBackendError,
     ResilienceError,
+    ThrottledError,
 )
 from resilience._wire import REFUSAL
 
@@ -72,11 +75,26 @@ class AioBudgetSpentError(_RefusalShape, aio.AioRpcError, BudgetSpentError):  # 
     """The retry budget refused the call."""
 
 
+class AioThrottledError(_RefusalShape, aio.AioRpcError, ThrottledError):  # type: ignore[misc]
+    """The client's own throttle refused the call."""
+
+
+class AioLimitReachedError(_RefusalShape, aio.AioRpcError, LimitReachedError):  # type: ignore[misc]
+    """The adaptive limit refused the call."""
+
+
+class AioNoBackendError(_RefusalShape, aio.AioRpcError, NoBackendError):  # type: ignore[misc]
+    """There was no backend to send the call to."""
+
+
 _WIRE: dict[type[ResilienceError], Callable[[ResilienceError], aio.AioRpcError]] = {
     CircuitOpenError: AioCircuitOpenError,
     BulkheadFullError: AioBulkheadFullError,
     DeadlineSpentError: AioDeadlineSpentError,
     BudgetSpentError: AioBudgetSpentError,
+    ThrottledError: AioThrottledError,
+    LimitReachedError: AioLimitReachedError,
+    NoBackendError: AioNoBackendError,
 }
 
 

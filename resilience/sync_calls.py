@@ -11,7 +11,10 @@ from resilience._errors import (
     BulkheadFullError,
     CircuitOpenError,
     DeadlineSpentError,
+    LimitReachedError,
+    NoBackendError,
     ResilienceError,
+    ThrottledError,
 )
 from resilience._wire import REFUSAL
 
@@ -153,11 +156,44 @@ class SyncBudgetSpentError(  # type: ignore[misc]
     """The retry budget refused the call."""
 
 
+class SyncThrottledError(  # type: ignore[misc]
+    _EndedCall,
+    grpc.RpcError,
+    grpc.Call,
+    grpc.Future,  # type: ignore[type-arg]
+    ThrottledError,
+):
+    """The client's own throttle refused the call."""
+
+
+class SyncLimitReachedError(  # type: ignore[misc]
+    _EndedCall,
+    grpc.RpcError,
+    grpc.Call,
+    grpc.Future,  # type: ignore[type-arg]
+    LimitReachedError,
+):
+    """The adaptive limit refused the call."""
+
+
+class SyncNoBackendError(  # type: ignore[misc]
+    _EndedCall,
+    grpc.RpcError,
+    grpc.Call,
+    grpc.Future,  # type: ignore[type-arg]
+    NoBackendError,
+):
+    """There was no backend to send the call to."""
+
+
 _WIRE: dict[type[ResilienceError], Callable[[ResilienceError], Any]] = {
     CircuitOpenError: SyncCircuitOpenError,
     BulkheadFullError: SyncBulkheadFullError,
     DeadlineSpentError: SyncDeadlineSpentError,
     BudgetSpentError: SyncBudgetSpentError,
+    ThrottledError: SyncThrottledError,
+    LimitReachedError: SyncLimitReachedError,
+    NoBackendError: SyncNoBackendError,
 }
 
 
