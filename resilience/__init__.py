@@ -8,7 +8,15 @@ from resilience._breaker import CircuitBreaker
 from resilience._breaker_config import BreakerConfig, Permit
 from resilience._budget import BudgetConfig, TokenBucket
 from resilience._bulkhead import Bulkhead, BulkheadConfig
-from resilience._coalesce import Aged, CacheConfig, Cached, Coalescer
+from resilience._call_fallback import FallbackConfig
+from resilience._coalesce import Coalescer
+from resilience._coalesce_sync import BlockingCoalescer
+from resilience._copies import Aged, CacheConfig, Cached
+from resilience._criticality import (
+    Criticality,
+    criticality_scope,
+    current_criticality,
+)
 from resilience._deadline import Deadline, current_deadline, deadline_scope
 from resilience._errors import (
     BudgetSpentError,
@@ -40,10 +48,26 @@ from resilience._events import (
     RetryScheduled,
 )
 from resilience._fallback import FALLBACK_CODES, Fallback, Served, status_name
+from resilience._hedge import HedgeConfig
+from resilience._lag import LoopLag
 from resilience._lease import LoadLease, rendezvous
+from resilience._limiter import AdaptiveLimiter, LimitConfig
+from resilience._limits import AIMDConfig, Gradient2Config
 from resilience._outcome import HEALTHY_CODES, Outcome
-from resilience._policy import ClientPolicy, MethodPolicy, ServerPolicy, bare, standard
+from resilience._percentile import Percentiles
+from resilience._policy import (
+    ClientPolicy,
+    MethodPolicy,
+    ServerPolicy,
+    bare,
+    idempotent_methods,
+    policies,
+    standard,
+)
 from resilience._retry import RetryConfig
+from resilience._shared_calls import CoalesceConfig
+from resilience._shedding import Shedder, SheddingConfig
+from resilience._throttle import ClientThrottle, ThrottleConfig
 
 if TYPE_CHECKING:
     from resilience.aio import client_interceptors as aio_client_interceptors
@@ -53,12 +77,15 @@ if TYPE_CHECKING:
 __all__ = [
     "FALLBACK_CODES",
     "HEALTHY_CODES",
+    "AIMDConfig",
+    "AdaptiveLimiter",
     "Aged",
     "AttemptHandle",
     "AttemptObserver",
     "BackendEjected",
     "BackendPicked",
     "BackendReturned",
+    "BlockingCoalescer",
     "BreakerChanged",
     "BreakerConfig",
     "BreakerMetrics",
@@ -75,22 +102,31 @@ __all__ = [
     "CircuitBreaker",
     "CircuitOpenError",
     "ClientPolicy",
+    "ClientThrottle",
+    "CoalesceConfig",
     "Coalescer",
+    "Criticality",
     "Deadline",
     "DeadlineRefused",
     "DeadlineSpentError",
     "Fallback",
+    "FallbackConfig",
     "FallbackServed",
     "FaultInjected",
+    "Gradient2Config",
+    "HedgeConfig",
     "HedgeRefused",
     "HedgeSent",
     "LimitChanged",
+    "LimitConfig",
     "LimitReachedError",
     "Listener",
     "LoadLease",
+    "LoopLag",
     "MethodPolicy",
     "NoBackendError",
     "Outcome",
+    "Percentiles",
     "Permit",
     "ResilienceError",
     "RetryConfig",
@@ -98,14 +134,21 @@ __all__ = [
     "RetryScheduled",
     "Served",
     "ServerPolicy",
+    "Shedder",
+    "SheddingConfig",
+    "ThrottleConfig",
     "ThrottledError",
     "TokenBucket",
     "aio_client_interceptors",
     "aio_server_interceptor",
     "bare",
     "client_interceptors",
+    "criticality_scope",
+    "current_criticality",
     "current_deadline",
     "deadline_scope",
+    "idempotent_methods",
+    "policies",
     "rendezvous",
     "server_interceptor",
     "standard",

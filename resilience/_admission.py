@@ -1,14 +1,27 @@
-"""The server's policies, without the transport: deadline, then a bound on calls."""
+"""The server's policies, without the transport.
 
+Deadline, then criticality, then admission: a bound on calls, an adaptive limit, and
+who is turned away first.
+"""
+
+import random
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from resilience._criticality import (
+    CURRENT_CRITICALITY,
+    Criticality,
+    parse_criticality,
+)
 from resilience._deadline import CURRENT, Deadline
 from resilience._downstream import DOWNSTREAM, Downstream
 from resilience._events import CallRefused, DeadlineRefused, Listener, emit
+from resilience._limiter import AdaptiveLimiter, limit_outcome
 from resilience._policy import ServerPolicy, ServerPolicySource
+from resilience._shedding import Shedder
+from resilience._wire import CRITICALITY
 
 # Sync gRPC says "no deadline" as about 9.2e18 seconds.
 _FOREVER_S = 1e9
@@ -22,10 +35,15 @@ class Refusal(NamedTuple):
     word: str
 
 
+def _told(metadata: Any) -> Criticality | None:
+    for key, value in metadata or ():
+        if key == CRITICALITY:
+            return parse_criticality(value)
+    return None
+
+
 class Admission:
     """Counts the calls being served and says which may not be."""
-
-    __slots__ = ("_fixed", "_listener", "_lock", "_source", "clock", "in_flight")
 
     def __init__(
         self,
@@ -33,60 +51,113 @@ class Admission:
         *,
         listener: Listener | None = None,
         clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
     ) -> None:
         self._source = source if callable(source) else None
         self._fixed = None if callable(source) else source
         self._listener = listener
         self._lock = threading.Lock()
+        self._rng = rng
+        self._limiter: AdaptiveLimiter | None = None
+        self._shedder: Shedder | None = None
         self.clock = clock
         self.in_flight = 0
 
-    def enter(self, method: str, remaining_s: float | None) -> Refusal | None:
+    @property
+    def limiter(self) -> AdaptiveLimiter | None:
+        """The adaptive limit, once a call has met it."""
+        return self._limiter
+
+    def enter(
+        self, method: str, remaining_s: float | None, metadata: Callable[[], Any]
+    ) -> Refusal | None:
         """Count a call in, or say why it is refused.
 
-        Sets the deadline and the failure record of the current context. What
-        is not refused must `leave`.
+        Sets the deadline, the criticality and the failure record of the current
+        context. What is not refused must `leave`.
         """
-        policy = self._policy()
-        if policy.propagate_deadline:
-            deadline: Deadline | None = None
-            if remaining_s is not None and remaining_s < _FOREVER_S:
-                if remaining_s <= 0:
-                    return self._late(method, remaining_s)
-                deadline = Deadline(self.clock() + remaining_s, clock=self.clock)
-            CURRENT.set(deadline)
-        else:
-            CURRENT.set(None)
+        policy = self._fixed
+        if policy is None:
+            assert self._source is not None
+            policy = self._source()
+        deadline: Deadline | None = None
+        if remaining_s is None or remaining_s >= _FOREVER_S:
+            pass
+        elif policy.propagate_deadline:
+            if remaining_s <= 0:
+                return self._late(method, remaining_s)
+            deadline = Deadline(self.clock() + remaining_s, clock=self.clock)
+        CURRENT.set(deadline)
         request = Downstream()
         DOWNSTREAM.set(request)
+        told = _told(metadata()) if policy.propagate_criticality else None
+        CURRENT_CRITICALITY.set(told)
         if method in policy.exempt:
             # Not counted either: a health watcher lasts as long as its watcher.
             return None
-        limit = policy.max_concurrent
+        most = policy.max_concurrent
         with self._lock:
-            full = limit is not None and self.in_flight >= limit
+            full = most is not None and self.in_flight >= most
             if not full:
                 self.in_flight += 1
                 request.counted = True
-        return self._full(method, limit) if full else None
+        if full:
+            return self._refuse(method, "limit", f"server is serving {most} calls")
+        if policy.limit is not None:
+            return self._enter_limit(policy, method, request, told)
+        return None
 
-    def leave(self, request: Downstream) -> None:
-        """Count a call out, if it was counted in."""
+    def leave(
+        self, request: Downstream, code: str | None, *, queue_delay_s: float = 0.0
+    ) -> None:
+        """Count a call out, if it was counted in, and learn from its status."""
         if request.counted:
             with self._lock:
                 self.in_flight -= 1
+        if request.place is not None:
+            outcome = "ignored" if code is None else limit_outcome(code, "server")
+            request.limiter.release(request.place, outcome, queue_delay_s=queue_delay_s)
 
-    def _policy(self) -> ServerPolicy:
-        if self._fixed is not None:
-            return self._fixed
-        assert self._source is not None
-        return self._source()
+    def _enter_limit(
+        self, policy: ServerPolicy, method: str, request: Downstream, told: Any
+    ) -> Refusal | None:
+        limiter = self._follow(policy)
+        if self._shedder is None:
+            request.place = limiter.try_acquire()
+        else:
+            request.place = self._shedder.admit(told or policy.criticality)
+        if request.place is not None:
+            request.limiter = limiter
+            return None
+        with self._lock:
+            self.in_flight -= 1
+        request.counted = False
+        if self._shedder is None:
+            text = f"server bears {limiter.limit} calls at once"
+            return self._refuse(method, "limit", text)
+        level = (told or policy.criticality).value
+        return self._refuse(method, "shed", f"server sheds {level} calls")
 
-    def _full(self, method: str, limit: int | None) -> Refusal:
-        details = f"server is serving {limit} calls, its limit"
-        event = CallRefused(policy="limit", target="", method=method, reason=details)
+    def _follow(self, policy: ServerPolicy) -> AdaptiveLimiter:
+        assert policy.limit is not None
+        limiter, shedder = self._limiter, self._shedder
+        if limiter is None or limiter.config != policy.limit:
+            limiter = AdaptiveLimiter(
+                "server", policy.limit, clock=self.clock, listener=self._listener
+            )
+            self._limiter, shedder = limiter, None
+        if policy.shedding is None:
+            self._shedder = None
+        elif shedder is None or shedder.config != policy.shedding:
+            self._shedder = Shedder(
+                limiter, policy.shedding, clock=self.clock, rng=self._rng
+            )
+        return limiter
+
+    def _refuse(self, method: str, word: str, details: str) -> Refusal:
+        event = CallRefused(policy=word, target="", method=method, reason=details)
         emit(self._listener, event)
-        return Refusal("RESOURCE_EXHAUSTED", details, "limit")
+        return Refusal("RESOURCE_EXHAUSTED", details, word)
 
     def _late(self, method: str, remaining_s: float) -> Refusal:
         event = DeadlineRefused(target="", method=method, remaining_s=remaining_s)

@@ -1,11 +1,17 @@
 """One attempt from permit to outcome, told exactly once to everybody."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from resilience._breaker import CircuitBreaker
 from resilience._breaker_config import Permit
 from resilience._bulkhead import Bulkhead
-from resilience._outcome import CancelledBy, Outcome, classify
+from resilience._limiter import AdaptiveLimiter, limit_outcome
+from resilience._outcome import CancelledBy, Outcome
+from resilience._percentile import Percentiles
+from resilience._throttle import ClientThrottle
+
+# The words by which a callee says that it had too much to do.
+_OVERLOADED = frozenset({"RESOURCE_EXHAUSTED", "UNAVAILABLE"})
 
 
 class AttemptHandle(Protocol):
@@ -32,28 +38,28 @@ class AttemptObserver(Protocol):
 
 
 class Attempt:
-    """Holds what an attempt took, until `settle` gives it back."""
+    """Holds what an attempt took, until `settle` gives it back.
 
-    __slots__ = (
-        "breaker",
-        "bulkhead",
-        "handle",
-        "permit",
-        "settled",
-        "started",
-        "streaming",
-        "timeout_s",
-    )
+    What it did not take stays the class's None: most calls take little, and an
+    object is made for each.
+    """
+
+    breaker: CircuitBreaker | None = None
+    permit: Permit | None = None
+    bulkhead: Bulkhead | None = None
+    limiter: AdaptiveLimiter | None = None
+    place: Any = None
+    throttle: ClientThrottle | None = None
+    latencies: Percentiles | None = None
+    handle: AttemptHandle | None = None
+    started = 0.0
+    settled = False
+    hedged = False
+    superseded = False
 
     def __init__(self, timeout_s: float | None, *, streaming: bool) -> None:
         self.timeout_s = timeout_s
         self.streaming = streaming
-        self.breaker: CircuitBreaker | None = None
-        self.permit: Permit | None = None
-        self.bulkhead: Bulkhead | None = None
-        self.handle: AttemptHandle | None = None
-        self.started = 0.0
-        self.settled = False
 
     def settle(
         self,
@@ -62,10 +68,11 @@ class Attempt:
         *,
         cancelled_by: CancelledBy | None = None,
         headers_seen: bool = False,
+        messages: int | None = None,
         origin: str | None = None,
         refusal: str | None = None,
     ) -> bool:
-        """Tell breaker, bulkhead and observer how it ended.
+        """Tell breaker, bulkhead, limits and observer how it ended.
 
         Returns False, and does nothing, when that was told before.
         """
@@ -73,38 +80,76 @@ class Attempt:
             return False
         self.settled = True
         latency = now - self.started
-        if self.bulkhead is not None:
-            self.bulkhead.leave()
-        if (
-            cancelled_by is None
-            and code == "DEADLINE_EXCEEDED"
-            and self.timeout_s is not None
-            # gRPC's timer and ours are different clocks.
-            and latency >= self.timeout_s - 0.005
-        ):
-            cancelled_by = "deadline"
-        if self.permit is not None and self.breaker is not None:
-            # A callee that found the deadline spent on arrival did nothing wrong.
-            passed_on = origin is not None or refusal == "deadline"
-            verdict = classify(code, cancelled_by=cancelled_by, passed_on=passed_on)
-            if verdict == "ignored":
-                self.breaker.release(self.permit)
-            else:
-                # How long a stream lives says nothing about how slow the callee is.
-                self.breaker.record(
-                    self.permit,
-                    ok=verdict == "success",
-                    latency_s=0.0 if self.streaming else latency,
-                )
+        if code == "DEADLINE_EXCEEDED":
+            if cancelled_by is None and self.ran_out(latency):
+                cancelled_by = "deadline"
+        elif code == "CANCELLED" and self.superseded:
+            cancelled_by = "hedge"
+        self._give_back(code, latency, cancelled_by, origin, refusal)
         if self.handle is not None:
+            if messages is None:
+                messages = 1 if code == "OK" else 0
             self.handle.finished(
                 Outcome(
                     code=code,
                     latency_s=latency,
                     cancelled_by=cancelled_by,
-                    headers_seen=headers_seen,
+                    headers_seen=headers_seen or messages > 0,
+                    messages_seen=messages,
                     origin=origin,
                     refusal=refusal,
                 )
             )
         return True
+
+    def _give_back(
+        self,
+        code: str | None,
+        latency: float,
+        cancelled_by: CancelledBy | None,
+        origin: str | None,
+        refusal: str | None,
+    ) -> None:
+        if self.bulkhead is not None:
+            self.bulkhead.leave()
+        if self.permit is not None and self.breaker is not None:
+            # A callee that found the deadline spent on arrival did nothing wrong.
+            passed_on = origin is not None or refusal == "deadline"
+            self.breaker.settle(
+                self.permit,
+                code,
+                # How long a stream lives says nothing about how slow the callee is.
+                latency_s=0.0 if self.streaming else latency,
+                cancelled_by=cancelled_by,
+                passed_on=passed_on,
+            )
+        if self.limiter is not None:
+            known = code is not None and cancelled_by not in {"caller", "hedge"}
+            self.limiter.release(
+                self.place,
+                limit_outcome(code, "client") if known and code else "ignored",
+            )
+        if self.throttle is not None:
+            self.throttle.finished(accepted=code not in _OVERLOADED or bool(origin))
+        if self.latencies is not None and code == "OK" and not self.streaming:
+            self.latencies.record(latency)
+
+    def ran_out(self, latency_s: float) -> bool:
+        """Whether the attempt's own time is up after *latency_s* seconds."""
+        # gRPC's timer and ours are different clocks.
+        return self.timeout_s is not None and latency_s >= self.timeout_s - 0.005
+
+    def abandon(self) -> None:
+        """Give everything back: the attempt was never sent."""
+        if self.settled:
+            return
+        self.settled = True
+        if self.bulkhead is not None:
+            self.bulkhead.leave()
+        if self.breaker is not None and self.permit is not None:
+            self.breaker.release(self.permit)
+        if self.limiter is not None:
+            self.limiter.release(self.place, "ignored")
+        if self.throttle is not None:
+            # A refusal of our own says nothing against the callee.
+            self.throttle.finished(accepted=True)

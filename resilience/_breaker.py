@@ -7,14 +7,14 @@ counts consecutive failures only and closes on an excluded error, so it is
 never used.
 """
 
+import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import pybreaker
 
-from resilience._breaker_config import BreakerConfig, Permit
+from resilience._breaker_config import BreakerConfig, Mode, Permit
 from resilience._errors import CircuitOpenError
 from resilience._events import (
     BreakerChanged,
@@ -23,14 +23,13 @@ from resilience._events import (
     Listener,
     emit,
 )
+from resilience._outcome import CancelledBy, classify
 from resilience._window import CountWindow, TimeWindow, Window
 
 _CLOSED = pybreaker.STATE_CLOSED
 _OPEN = pybreaker.STATE_OPEN
 _HALF_OPEN = pybreaker.STATE_HALF_OPEN
 _STATE_NAMES = {_CLOSED: "closed", _OPEN: "open", _HALF_OPEN: "half_open"}
-
-Mode = Literal["normal", "forced_open", "disabled", "metrics_only"]
 
 
 class CircuitBreaker:
@@ -48,6 +47,7 @@ class CircuitBreaker:
         *,
         clock: Callable[[], float] = time.monotonic,
         listener: Listener | None = None,
+        rng: random.Random | None = None,
         storage: pybreaker.CircuitBreakerStorage | None = None,
         circuit_listeners: Sequence[pybreaker.CircuitBreakerListener] = (),
     ) -> None:
@@ -55,11 +55,12 @@ class CircuitBreaker:
         self.config = config
         self._clock = clock
         self._listener = listener
+        self._rng = rng or random.Random()  # noqa: S311  # spreads trials, no secret
         self._circuit = pybreaker.CircuitBreaker(
             name=name, state_storage=storage, listeners=list(circuit_listeners)
         )
         self._lock = threading.RLock()
-        self._mode: Mode = "normal"
+        self._mode: Mode = config.mode
         self._seen = self._circuit.current_state
         self._generation = 0
         self._window = self._new_window()
@@ -145,6 +146,29 @@ class CircuitBreaker:
                     listener.failure(self._circuit, _RecordedFailure())
         if self._pending:
             self._flush()
+
+    def settle(
+        self,
+        permit: Permit,
+        code: str | None,
+        *,
+        latency_s: float,
+        cancelled_by: CancelledBy | None = None,
+        passed_on: bool = False,
+    ) -> None:
+        """Give *permit* back with a status, judged as the configuration says."""
+        config = self.config
+        verdict = classify(
+            code,
+            cancelled_by=cancelled_by,
+            passed_on=passed_on,
+            failure_codes=config.failure_codes,
+            ignored_codes=config.ignored_codes,
+        )
+        if verdict == "ignored":
+            self.release(permit)
+        else:
+            self.record(permit, ok=verdict == "success", latency_s=latency_s)
 
     def release(self, permit: Permit) -> None:
         """Give *permit* back with nothing learnt; a trial may be made again."""
@@ -257,12 +281,10 @@ class CircuitBreaker:
         """Set up what the new *state* counts; earlier permits become void."""
         self._seen = state
         self._generation += 1
-        config = self.config
         if state == _OPEN:
             # The window stays readable, so that an operator sees what opened it.
             self._openings += 1
-            interval = config.open_s * config.open_factor ** (self._openings - 1)
-            self._open_until = at + max(config.open_s, min(interval, config.open_max_s))
+            self._open_until = at + self._interval()
             return
         self._window = self._new_window(half_open=state == _HALF_OPEN)
         self._not_permitted = 0
@@ -272,6 +294,14 @@ class CircuitBreaker:
             self._last_trial = at
         else:
             self._openings = 0
+
+    def _interval(self) -> float:
+        config = self.config
+        # A float overflows after some thousand openings; the cap is long reached.
+        grown = config.open_s * config.open_factor ** min(self._openings - 1, 100)
+        interval = max(config.open_s, min(grown, config.open_max_s))
+        spread = config.open_jitter * interval
+        return interval + self._rng.uniform(-spread, spread) if spread else interval
 
     def _new_window(self, *, half_open: bool = False) -> Window:
         config = self.config

@@ -1,7 +1,10 @@
 """How a circuit breaker judges, and what it hands out."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+Mode = Literal["normal", "forced_open", "disabled", "metrics_only"]
+_MODES: Final = ("normal", "forced_open", "disabled", "metrics_only")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +18,14 @@ class BreakerConfig:
     for each time it opened again without closing, at most *open_max_s*.
     Half-open it admits exactly *half_open_permits* calls, and opens again when
     one of them has not told *half_open_max_wait_s* seconds after the last one was
-    admitted (None waits for ever).
+    admitted (None waits for ever). The open interval is spread by up to the fraction
+    *open_jitter* both ways. In another *mode* than "normal" it refuses everything
+    ("forced_open"), admits everything and records nothing ("disabled"), or only tells
+    when it would have opened ("metrics_only").
+
+    *failure_codes* are the statuses that count against the callee (None: all but
+    HEALTHY_CODES, Envoy's list); those in *ignored_codes* count as nothing at all,
+    as a cancelled call always does.
 
     Raises ValueError on values that contradict each other.
     """
@@ -31,8 +41,12 @@ class BreakerConfig:
     open_max_s: float = 60.0
     half_open_permits: int = 5
     half_open_max_wait_s: float | None = 20.0
+    open_jitter: float = 0.0
+    mode: Mode = "normal"
+    failure_codes: frozenset[str] | None = None
+    ignored_codes: frozenset[str] = frozenset()
 
-    def __post_init__(self) -> None:  # noqa: C901  # a flat list of checks
+    def __post_init__(self) -> None:  # noqa: C901, PLR0912  # a flat list of checks
         for name in ("failure_rate", "slow_rate"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in (0, 1]")
@@ -50,6 +64,12 @@ class BreakerConfig:
             )
         if self.open_factor < 1:
             raise ValueError("open_factor must be at least 1")
+        if not 0 <= self.open_jitter < 1:
+            raise ValueError("open_jitter must be in [0, 1)")
+        if self.mode not in _MODES:
+            raise ValueError(f"mode must be one of {', '.join(_MODES)}")
+        if self.failure_codes and "OK" in self.failure_codes:
+            raise ValueError("OK is no failure")
         if self.half_open_max_wait_s is not None and self.half_open_max_wait_s <= 0:
             raise ValueError("half_open_max_wait_s must be more than 0, or None")
 

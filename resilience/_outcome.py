@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-CancelledBy = Literal["caller", "peer", "deadline"]
+CancelledBy = Literal["caller", "peer", "deadline", "hedge"]
 Verdict = Literal["success", "failure", "ignored"]
 
 # Envoy's admission control filter counts these gRPC statuses as the service
@@ -31,6 +31,7 @@ class Outcome:
 
     *code* is the gRPC status name; None when the attempt never got as far as
     a status (a local error, such as a request that does not serialise).
+    *cancelled_by* is "hedge" for an attempt that lost against another one.
     *latency_s* is in seconds from the moment the attempt was handed to gRPC.
     *origin* names the hop that really failed when it is not the one called.
     *refusal* is the reason when the peer's own policies turned the call away.
@@ -40,6 +41,7 @@ class Outcome:
     latency_s: float
     cancelled_by: CancelledBy | None = None
     headers_seen: bool = False
+    messages_seen: int = 0
     origin: str | None = None
     refusal: str | None = None
 
@@ -57,17 +59,24 @@ class Outcome:
 
 
 def classify(
-    code: str | None, *, cancelled_by: CancelledBy | None, passed_on: bool
+    code: str | None,
+    *,
+    cancelled_by: CancelledBy | None,
+    passed_on: bool,
+    failure_codes: frozenset[str] | None = None,
+    ignored_codes: frozenset[str] = frozenset(),
 ) -> Verdict:
-    """Judge an ended attempt.
+    """Judge an ended attempt; see BreakerConfig for the two sets.
 
     A cancelled attempt says nothing about the callee; nor does a failure that
     the callee only passed on, or an attempt that ended before any status.
     """
     if code == "OK":
         return "success"
-    if code is None or code == "CANCELLED" or cancelled_by in {"caller", "peer"}:
+    if code is None or code == "CANCELLED" or code in ignored_codes:
         return "ignored"
-    if code in HEALTHY_CODES:
+    if cancelled_by is not None and cancelled_by != "deadline":
+        return "ignored"
+    if code in HEALTHY_CODES if failure_codes is None else code not in failure_codes:
         return "success"
     return "ignored" if passed_on else "failure"

@@ -15,3 +15,12 @@ PREVIOUS_ATTEMPTS: Final = "grpc-previous-rpc-attempts"
 """Header, gRFC A6: how many attempts of this call were made before."""
 
 NO_RETRY: Final = "-1"
+
+FALLBACK: Final = "x-seawall-fallback"
+"""Trailer: why the answer is the second best one, or whose second best it rests on."""
+
+CACHE: Final = "x-seawall-cache"
+"""Trailer of a call that was answered from a copy: hit, stale, joined."""
+
+CRITICALITY: Final = "x-seawall-criticality"
+"""Header: how much the answer matters, one of four levels."""

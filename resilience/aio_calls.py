@@ -1,121 +1,38 @@
-"""Calls that our own policies ended before gRPC saw them (grpc.aio)."""
+"""Calls that were over before gRPC saw them, with an error or an answer (grpc.aio).
 
+grpc.aio breaks on a bare iterator in a stream's place (code() and even the
+channel's close() fail), so every kind gets a real call.
+"""
+
+import asyncio
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
 import grpc
 from grpc import aio
 
-from resilience._errors import (
-    BudgetSpentError,
-    BulkheadFullError,
-    CircuitOpenError,
-    DeadlineSpentError,
-    LimitReachedError,
-    NoBackendError,
-    ResilienceError,
-    ThrottledError,
-)
-from resilience._wire import REFUSAL
-
-
-class _RefusalShape:
-    """The RpcError methods of a refusal; goes before AioRpcError in the bases."""
-
-    def __init__(self, cause: ResilienceError) -> None:
-        Exception.__init__(self, str(cause))  # type: ignore[arg-type]
-        self.__dict__.update(cause.__dict__)
-        self._status = grpc.StatusCode[cause.grpc_status]
-        self._text = str(cause)
-        self._trailers = aio.Metadata((REFUSAL, cause.refusal))
-
-    def code(self) -> grpc.StatusCode:
-        """Return the status that the refusal stands for."""
-        return self._status
-
-    def details(self) -> str:
-        """Return which policy refused, and why."""
-        return self._text
-
-    def initial_metadata(self) -> aio.Metadata:
-        """Return nothing: no peer was asked."""
-        return aio.Metadata()
-
-    def trailing_metadata(self) -> aio.Metadata:
-        """Return the reason under x-seawall-refusal, as a peer would send it."""
-        return self._trailers
-
-    def debug_error_string(self) -> str:
-        """Return the text once more."""
-        return self._text
-
-    def __str__(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._status.name}: {self._text}>"
-
-    def __reduce__(self) -> Any:
-        return (RuntimeError, (self._text,))
-
-
-class AioCircuitOpenError(_RefusalShape, aio.AioRpcError, CircuitOpenError):  # type: ignore[misc]
-    """The breaker refused the call."""
-
-
-class AioBulkheadFullError(_RefusalShape, aio.AioRpcError, BulkheadFullError):  # type: ignore[misc]
-    """The bulkhead refused the call."""
-
-
-class AioDeadlineSpentError(_RefusalShape, aio.AioRpcError, DeadlineSpentError):  # type: ignore[misc]
-    """The call was not sent: its time was up."""
-
-
-class AioBudgetSpentError(_RefusalShape, aio.AioRpcError, BudgetSpentError):  # type: ignore[misc]
-    """The retry budget refused the call."""
-
-
-class AioThrottledError(_RefusalShape, aio.AioRpcError, ThrottledError):  # type: ignore[misc]
-    """The client's own throttle refused the call."""
-
-
-class AioLimitReachedError(_RefusalShape, aio.AioRpcError, LimitReachedError):  # type: ignore[misc]
-    """The adaptive limit refused the call."""
-
-
-class AioNoBackendError(_RefusalShape, aio.AioRpcError, NoBackendError):  # type: ignore[misc]
-    """There was no backend to send the call to."""
-
-
-_WIRE: dict[type[ResilienceError], Callable[[ResilienceError], aio.AioRpcError]] = {
-    CircuitOpenError: AioCircuitOpenError,
-    BulkheadFullError: AioBulkheadFullError,
-    DeadlineSpentError: AioDeadlineSpentError,
-    BudgetSpentError: AioBudgetSpentError,
-    ThrottledError: AioThrottledError,
-    LimitReachedError: AioLimitReachedError,
-    NoBackendError: AioNoBackendError,
-}
-
-
-def as_rpc_error(cause: ResilienceError) -> aio.AioRpcError:
-    """Return *cause* as an error that is an AioRpcError too."""
-    return _WIRE[type(cause)](cause)
+from resilience._answer import Answer
+from resilience._errors import ResilienceError
+from resilience.aio_errors import as_rpc_error
 
 
 class _EndedCall:
-    """A call that has ended already, with everything a caller may ask of one.
-
-    grpc.aio breaks on a bare iterator in a stream's place (code() and even the
-    channel's close() fail), so every kind gets a real call.
-    """
+    """A call that has ended already, with everything a caller may ask of one."""
 
     _done_writing_flag = True
+    _error: aio.AioRpcError | None
 
-    def __init__(self, error: aio.AioRpcError | ResilienceError) -> None:
-        self._error = (
-            error if isinstance(error, aio.AioRpcError) else as_rpc_error(error)
-        )
+    def __init__(self, end: aio.AioRpcError | ResilienceError | Answer) -> None:
+        self._left: list[Any] = []
+        if isinstance(end, Answer):
+            self._error = None
+            self._left = list(end.responses)
+            self._initial = aio.Metadata(*end.initial)
+            self._trailers = aio.Metadata(*end.trailers)
+            return
+        self._error = end if isinstance(end, aio.AioRpcError) else as_rpc_error(end)
+        self._initial = self._error.initial_metadata()
+        self._trailers = self._error.trailing_metadata()
 
     def cancel(self) -> bool:
         return False
@@ -133,31 +50,34 @@ class _EndedCall:
         return None
 
     async def initial_metadata(self) -> Any:
-        return self._error.initial_metadata()
+        return self._initial
 
     async def trailing_metadata(self) -> Any:
-        return self._error.trailing_metadata()
+        return self._trailers
 
     async def code(self) -> grpc.StatusCode:
-        return self._error.code()
+        return grpc.StatusCode.OK if self._error is None else self._error.code()
 
     async def details(self) -> str:
-        return self._error.details() or ""
+        return "" if self._error is None else self._error.details() or ""
 
     async def debug_error_string(self) -> str:
-        return self._error.debug_error_string() or ""
+        return "" if self._error is None else self._error.debug_error_string() or ""
 
     async def wait_for_connection(self) -> None:
-        raise self._error
+        if self._error is not None:
+            raise self._error
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._error!r}>"
+        return f"<{type(self).__name__} {self._error or 'OK'!r}>"
 
 
 class _UnaryResponse(_EndedCall):
     def __await__(self) -> Generator[Any, None, Any]:
         yield from ()
-        raise self._error
+        if self._error is not None:
+            raise self._error
+        return self._left[0]
 
 
 class _StreamResponse(_EndedCall):
@@ -165,35 +85,39 @@ class _StreamResponse(_EndedCall):
         return self
 
     async def __anext__(self) -> Any:
-        raise self._error
+        if self._error is not None:
+            raise self._error
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop(0)
 
     async def read(self) -> Any:
-        raise self._error
+        if self._error is None and not self._left:
+            return aio.EOF
+        return await self.__anext__()
 
 
 class _StreamRequest(_EndedCall):
     async def write(self, _request: Any) -> None:
-        raise self._error
+        if self._error is not None:
+            raise self._error
+        raise asyncio.InvalidStateError("the call was answered without being sent")
 
     async def done_writing(self) -> None:
         """Nothing is being written."""
 
 
-class RefusedUnaryUnary(_UnaryResponse, aio.UnaryUnaryCall):  # type: ignore[type-arg]
-    """A refused unary-unary call."""
+class EndedUnaryUnary(_UnaryResponse, aio.UnaryUnaryCall):  # type: ignore[type-arg]
+    """A unary-unary call that is over."""
 
 
-class FailedUnaryUnary(_UnaryResponse, aio.UnaryUnaryCall):  # type: ignore[type-arg]
-    """An attempt that an interceptor below us ended by raising."""
+class EndedUnaryStream(_StreamResponse, aio.UnaryStreamCall):  # type: ignore[type-arg]
+    """A unary-stream call that is over."""
 
 
-class RefusedUnaryStream(_StreamResponse, aio.UnaryStreamCall):  # type: ignore[type-arg]
-    """A refused unary-stream call."""
+class EndedStreamUnary(_StreamRequest, _UnaryResponse, aio.StreamUnaryCall):  # type: ignore[type-arg]
+    """A stream-unary call that is over."""
 
 
-class RefusedStreamUnary(_StreamRequest, _UnaryResponse, aio.StreamUnaryCall):  # type: ignore[type-arg]
-    """A refused stream-unary call."""
-
-
-class RefusedStreamStream(_StreamRequest, _StreamResponse, aio.StreamStreamCall):  # type: ignore[type-arg]
-    """A refused stream-stream call."""
+class EndedStreamStream(_StreamRequest, _StreamResponse, aio.StreamStreamCall):  # type: ignore[type-arg]
+    """A stream-stream call that is over."""

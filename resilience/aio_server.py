@@ -12,9 +12,12 @@ from resilience._admission import Admission, Refusal
 from resilience._chain import MAX_METHODS
 from resilience._downstream import DOWNSTREAM, Downstream
 from resilience._events import Listener
+from resilience._lag import LoopLag
 from resilience._policy import ServerPolicySource
 from resilience._wire import REFUSAL
 from resilience.server_handlers import rebuild, wrap_blocking
+
+_BY_NUMBER = {status.value[0]: status.name for status in grpc.StatusCode}
 
 
 class _Context:
@@ -42,14 +45,24 @@ class _Context:
             trailing_metadata = merged(given, extra)
         await self._context.abort(code, details, tuple(trailing_metadata or ()))
 
-    def finish(self) -> None:
-        """Add the origin where the handler set a code and returned."""
-        code = self._context.code()
-        name = getattr(code, "name", None)
-        extra = self._downstream.trailers(name) if name else ()
-        if extra and not self._context.done():
-            given = self._context.trailing_metadata()
-            self._context.set_trailing_metadata(merged(given, extra))
+    def finish(self) -> str:
+        """Add to the trailers what the handler's own calls ran into; name the code."""
+        name = _named(self._context.code())
+        if not self._downstream.silent:
+            extra = self._downstream.trailers(name)
+            if extra and not self._context.done():
+                given = self._context.trailing_metadata()
+                self._context.set_trailing_metadata(merged(given, extra))
+        return name
+
+
+def _named(code: Any) -> str:
+    """Return the status name of what a handler set: a status, its number, nothing."""
+    if not code:
+        return "OK"
+    if isinstance(code, int):
+        return _BY_NUMBER.get(code, "UNKNOWN")
+    return getattr(code, "name", "UNKNOWN")
 
 
 def merged(given: Any, extra: tuple[tuple[str, str], ...]) -> tuple[Any, ...]:
@@ -67,6 +80,15 @@ class ServerChain(aio.ServerInterceptor):
     ) -> None:
         self.admission = Admission(source, listener=listener)
         self._wrapped: dict[str, tuple[Any, Any]] = {}
+        self._lag = LoopLag()
+
+    def _leave(self, downstream: Downstream, code: str | None) -> None:
+        if downstream.place is None:
+            self.admission.leave(downstream, code)
+            return
+        # Whoever waits for a busy loop waits before the handler begins.
+        self._lag.watch()
+        self.admission.leave(downstream, code, queue_delay_s=self._lag.seconds)
 
     async def intercept_service(
         self,
@@ -104,30 +126,38 @@ class ServerChain(aio.ServerInterceptor):
         return rebuild(handler, around)
 
     def _around_coroutine(self, behaviour: Any, method: str) -> Any:
-        admission = self.admission
+        admission, leave = self.admission, self._leave
 
         async def served(request: Any, context: Any) -> Any:
-            refusal = admission.enter(method, context.time_remaining())
+            refusal = admission.enter(
+                method, context.time_remaining(), context.invocation_metadata
+            )
             if refusal is not None:
                 await _refuse(context, refusal)
             downstream = DOWNSTREAM.get()
             assert downstream is not None
             mine = _Context(context, downstream)
+            code: str | None = "CANCELLED"
             try:
                 response = await behaviour(request, mine)
-                if downstream.failures is not None:
-                    mine.finish()
-                return response
+                code = mine.finish()
+            except Exception:
+                # Without a status of its own, gRPC will say UNKNOWN.
+                code = _named(context.code() or grpc.StatusCode.UNKNOWN)
+                raise
             finally:
-                admission.leave(downstream)
+                leave(downstream, code)
+            return response
 
         return served
 
     def _around_generator(self, behaviour: Any, method: str) -> Any:
-        admission = self.admission
+        admission, leave = self.admission, self._leave
 
         async def served(request: Any, context: Any) -> AsyncIterator[Any]:
-            refusal = admission.enter(method, context.time_remaining())
+            refusal = admission.enter(
+                method, context.time_remaining(), context.invocation_metadata
+            )
             if refusal is not None:
                 await _refuse(context, refusal)
             downstream = DOWNSTREAM.get()
@@ -137,10 +167,10 @@ class ServerChain(aio.ServerInterceptor):
                 async with contextlib.aclosing(behaviour(request, mine)) as responses:
                     async for response in responses:
                         yield response
-                if downstream.failures is not None:
-                    mine.finish()
+                mine.finish()
             finally:
-                admission.leave(downstream)
+                # How long a stream lives says nothing about the load.
+                leave(downstream, None)
 
         return served
 

@@ -8,6 +8,7 @@ import grpc
 
 from resilience._admission import Admission, Refusal
 from resilience._downstream import DOWNSTREAM, Downstream
+from resilience._lag import queue_delay
 from resilience._wire import REFUSAL
 
 _KINDS = {
@@ -31,11 +32,12 @@ def rebuild(handler: Any, around: Callable[[Any], Any]) -> Any:
 class BlockingContext:
     """A sync servicer's context, which adds the failure's origin to the trailers."""
 
-    __slots__ = ("_context", "downstream")
+    __slots__ = ("_context", "downstream", "waited_s")
 
-    def __init__(self, context: Any, downstream: Downstream) -> None:
+    def __init__(self, context: Any, downstream: Downstream, waited_s: float) -> None:
         self._context = context
         self.downstream = downstream
+        self.waited_s = waited_s
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
@@ -47,7 +49,7 @@ class BlockingContext:
         # grpc.aio gives its blocking handlers a context that takes trailers here.
         if trailing_metadata:
             self._context.set_trailing_metadata(tuple(trailing_metadata[0]))
-        self._mark(code)
+        self._mark(code.name)
         self._context.abort(code, details)
 
     def abort_with_status(self, status: Any) -> None:
@@ -60,14 +62,19 @@ class BlockingContext:
         self._context.set_trailing_metadata((*(status.trailing_metadata or ()), *extra))
         self._context.abort(status.code, status.details)
 
-    def finish(self) -> None:
-        """Add the origin where the handler set a code and returned."""
+    def status(self, otherwise: str) -> str:
+        """Name the status that was set or aborted with, or say *otherwise*."""
         code = getattr(self._context, "code", lambda: None)()
-        if code is not None and hasattr(code, "name"):
-            self._mark(code)
+        return str(getattr(code, "name", "UNKNOWN")) if code else otherwise
 
-    def _mark(self, code: grpc.StatusCode) -> None:
-        extra = self.downstream.trailers(code.name)
+    def finish(self) -> None:
+        """Add to the trailers what the handler's own calls ran into."""
+        if not self.downstream.silent:
+            code = getattr(self._context, "code", lambda: None)()
+            self._mark(str(getattr(code, "name", "UNKNOWN")) if code else "OK")
+
+    def _mark(self, name: str) -> None:
+        extra = self.downstream.trailers(name)
         if extra:
             read = getattr(self._context, "trailing_metadata", tuple)
             given = tuple(read() or ())
@@ -84,22 +91,32 @@ def wrap_blocking(
 
     def enter(context: Any) -> tuple[contextvars.Context, BlockingContext]:
         own = contextvars.copy_context()
-        refusal = own.run(admission.enter, method, context.time_remaining())
+        waited = queue_delay(admission.clock())
+        refusal = own.run(
+            admission.enter,
+            method,
+            context.time_remaining(),
+            context.invocation_metadata,
+        )
         if refusal is not None:
             _refuse(context, refusal)
         downstream = own[DOWNSTREAM]
         assert downstream is not None
-        return own, BlockingContext(context, downstream)
+        return own, BlockingContext(context, downstream, waited)
 
     def served(request: Any, context: Any) -> Any:
         own, mine = enter(context)
+        code = "UNKNOWN"
         try:
             response = own.run(behaviour, request, mine)
-            if mine.downstream.failures is not None:
-                mine.finish()
-            return response
+            mine.finish()
+            code = mine.status("OK")
+        except Exception:
+            code = mine.status("UNKNOWN")
+            raise
         finally:
-            admission.leave(mine.downstream)
+            admission.leave(mine.downstream, code, queue_delay_s=mine.waited_s)
+        return response
 
     def served_stream(request: Any, context: Any) -> Iterator[Any]:
         own, mine = enter(context)
@@ -112,10 +129,10 @@ def wrap_blocking(
                 except StopIteration:
                     break
                 yield response
-            if mine.downstream.failures is not None:
-                mine.finish()
+            mine.finish()
         finally:
-            admission.leave(mine.downstream)
+            # How long a stream lives says nothing about the load.
+            admission.leave(mine.downstream, None)
 
     return served_stream if streams else served
 

@@ -1,4 +1,4 @@
-"""Calls that our own policies ended before gRPC saw them (blocking grpc)."""
+"""Calls that were over before gRPC saw them, with an error or an answer."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import grpc
 
+from resilience._answer import Answer
 from resilience._errors import (
     BudgetSpentError,
     BulkheadFullError,
@@ -23,10 +24,95 @@ class Metadatum(NamedTuple):
     """One trailer, in the shape that blocking grpc gives it."""
 
     key: str
-    value: str
+    value: Any
 
 
-class _EndedCall:
+class _Over:
+    """What every call says that has ended without being sent."""
+
+    def debug_error_string(self) -> str:
+        """Return nothing: gRPC saw no error."""
+        return ""
+
+    def cancel(self) -> bool:
+        """Do nothing: the call has ended."""
+        return False
+
+    def cancelled(self) -> bool:
+        """Return False: it was ended otherwise."""
+        return False
+
+    def running(self) -> bool:
+        """Return False: the call has ended."""
+        return False
+
+    def is_active(self) -> bool:
+        """Return False: the call has ended."""
+        return False
+
+    def done(self) -> bool:
+        """Return True: the call has ended."""
+        return True
+
+    def time_remaining(self) -> float | None:
+        """Return None: nothing is being waited for."""
+        return None
+
+    def add_callback(self, _callback: Callable[[], None]) -> bool:
+        """Return False, as any call does that has ended."""
+        return False
+
+    def add_done_callback(self, fn: Callable[[Any], None]) -> None:
+        """Call *fn* now."""
+        fn(self)
+
+
+class AnsweredCall(_Over, grpc.Call, grpc.Future):  # type: ignore[type-arg,misc]
+    """A call of any kind that was answered without being sent."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._left = list(answer.responses)
+
+    def code(self) -> grpc.StatusCode:
+        """Return OK."""
+        return grpc.StatusCode.OK
+
+    def details(self) -> str:
+        """Return nothing."""
+        return ""
+
+    def initial_metadata(self) -> tuple[Metadatum, ...]:
+        """Return the metadata that the answer came with, if any."""
+        return tuple(Metadatum(key, value) for key, value in self._answer.initial)
+
+    def trailing_metadata(self) -> tuple[Metadatum, ...]:
+        """Return the answer's trailers, which say where it is from."""
+        return tuple(Metadatum(key, value) for key, value in self._answer.trailers)
+
+    def result(self, timeout: float | None = None) -> Any:  # noqa: ARG002
+        """Return the response."""
+        return self._answer.responses[0]
+
+    def exception(self, timeout: float | None = None) -> None:
+        """Return None: there was none."""
+
+    def traceback(self, timeout: float | None = None) -> TracebackType | None:
+        """Return None: there was no error."""
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        if not self._left:
+            raise StopIteration
+        return self._left.pop(0)
+
+    def __repr__(self) -> str:
+        return f"<AnsweredCall {self._answer!r}>"
+
+
+class _RefusedCall(_Over):
     """Error, call and future in one, as blocking grpc's own failed calls are."""
 
     def __init__(self, cause: ResilienceError) -> None:
@@ -55,38 +141,6 @@ class _EndedCall:
     def debug_error_string(self) -> str:
         """Return the text once more."""
         return self._text
-
-    def cancel(self) -> bool:
-        """Do nothing: the call has ended."""
-        return False
-
-    def cancelled(self) -> bool:
-        """Return False: it was refused, not cancelled."""
-        return False
-
-    def running(self) -> bool:
-        """Return False: the call has ended."""
-        return False
-
-    def is_active(self) -> bool:
-        """Return False: the call has ended."""
-        return False
-
-    def done(self) -> bool:
-        """Return True: the call has ended."""
-        return True
-
-    def time_remaining(self) -> float | None:
-        """Return None: nothing is being waited for."""
-        return None
-
-    def add_callback(self, _callback: Callable[[], None]) -> bool:
-        """Return False, as any call does that has ended."""
-        return False
-
-    def add_done_callback(self, fn: Callable[[Any], None]) -> None:
-        """Call *fn* now."""
-        fn(self)
 
     def result(self, timeout: float | None = None) -> NoReturn:  # noqa: ARG002
         """Raise the refusal."""
@@ -117,7 +171,7 @@ class _EndedCall:
 
 
 class SyncCircuitOpenError(  # type: ignore[misc]
-    _EndedCall,
+    _RefusedCall,
     grpc.RpcError,
     grpc.Call,
     grpc.Future,  # type: ignore[type-arg]
@@ -127,7 +181,7 @@ class SyncCircuitOpenError(  # type: ignore[misc]
 
 
 class SyncBulkheadFullError(  # type: ignore[misc]
-    _EndedCall,
+    _RefusedCall,
     grpc.RpcError,
     grpc.Call,
     grpc.Future,  # type: ignore[type-arg]
@@ -137,7 +191,7 @@ class SyncBulkheadFullError(  # type: ignore[misc]
 
 
 class SyncDeadlineSpentError(  # type: ignore[misc]
-    _EndedCall,
+    _RefusedCall,
     grpc.RpcError,
     grpc.Call,
     grpc.Future,  # type: ignore[type-arg]
@@ -147,7 +201,7 @@ class SyncDeadlineSpentError(  # type: ignore[misc]
 
 
 class SyncBudgetSpentError(  # type: ignore[misc]
-    _EndedCall,
+    _RefusedCall,
     grpc.RpcError,
     grpc.Call,
     grpc.Future,  # type: ignore[type-arg]
@@ -157,7 +211,7 @@ class SyncBudgetSpentError(  # type: ignore[misc]
 
 
 class SyncThrottledError(  # type: ignore[misc]
-    _EndedCall,
+    _RefusedCall,
     grpc.RpcError,
     grpc.Call,
     grpc.Future,  # type: ignore[type-arg]
@@ -167,7 +221,7 @@ class SyncThrottledError(  # type: ignore[misc]
 
 
 class SyncLimitReachedError(  # type: ignore[misc]
-    _EndedCall,
+    _RefusedCall,
     grpc.RpcError,
     grpc.Call,
     grpc.Future,  # type: ignore[type-arg]
@@ -177,7 +231,7 @@ class SyncLimitReachedError(  # type: ignore[misc]
 
 
 class SyncNoBackendError(  # type: ignore[misc]
-    _EndedCall,
+    _RefusedCall,
     grpc.RpcError,
     grpc.Call,
     grpc.Future,  # type: ignore[type-arg]
@@ -197,6 +251,6 @@ _WIRE: dict[type[ResilienceError], Callable[[ResilienceError], Any]] = {
 }
 
 
-def ended(cause: ResilienceError) -> Any:
+def refused(cause: ResilienceError) -> Any:
     """Return *cause* as a call that has ended with it."""
     return _WIRE[type(cause)](cause)
