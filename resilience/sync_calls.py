@@ -120,7 +120,7 @@ class _RefusedCall(_Over):
         self.__dict__.update(cause.__dict__)
         self._status = grpc.StatusCode[cause.grpc_status]
         self._text = str(cause)
-        self._trailers = (Metadatum(REFUSAL, cause.refusal),)
+        self._trailers: tuple[Metadatum, ...] = (Metadatum(REFUSAL, cause.refusal),)
 
     def code(self) -> grpc.StatusCode:
         """Return the status that the refusal stands for."""
@@ -254,3 +254,18 @@ _WIRE: dict[type[ResilienceError], Callable[[ResilienceError], Any]] = {
 def refused(cause: ResilienceError) -> Any:
     """Return *cause* as a call that has ended with it."""
     return _WIRE[type(cause)](cause)
+
+
+class _StatusError(_RefusedCall, grpc.RpcError, grpc.Call, grpc.Future):
+    """A call that was ended with a status, without being sent."""
+
+    def __init__(self, code: str, details: str) -> None:
+        Exception.__init__(self, details)  # type: ignore[arg-type]
+        self._status = grpc.StatusCode[code]
+        self._text = details
+        self._trailers = ()
+
+
+def as_ended(code: str, details: str) -> Any:
+    """Return a call of any kind that has ended with *code*."""
+    return _StatusError(code, details)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from concurrent import futures
 from contextlib import ExitStack
 
@@ -117,6 +118,11 @@ def client(request, stack):
 
 
 def _outcomes(client):
+    # Blocking grpc tells of an end on a thread of its own.
+    for _ in range(1000):
+        if all(attempt.outcomes for attempt in client.observer.attempts):
+            break
+        time.sleep(0.005)
     return [
         (attempt.outcome.code, attempt.outcome.messages_seen)
         for attempt in client.observer.attempts

@@ -1,0 +1,97 @@
+"""Faults put into calls on purpose, for tests; the fields are Envoy's HTTPFault."""
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from resilience._events import FaultInjected, Listener, emit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultConfig:
+    """What happens to which share of the calls.
+
+    *delay_percent* of the calls wait *delay_s* seconds first, *abort_percent* end with
+    the status *abort* instead of being made or served; both can hit one call.
+    *methods* (full names or their last part; None: all) narrows it down, and at most
+    *max_active* delayed calls are held at once. Raises ValueError.
+    """
+
+    delay_s: float = 0.0
+    delay_percent: float = 100.0
+    abort: str | None = None
+    abort_percent: float = 100.0
+    methods: frozenset[str] | None = None
+    max_active: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.delay_s < 0:
+            raise ValueError("delay_s must not be negative")
+        for name in ("delay_percent", "abort_percent"):
+            if not 0 <= getattr(self, name) <= 100:
+                raise ValueError(f"{name} must be in [0, 100]")
+        if self.abort == "OK":
+            raise ValueError("a call cannot be aborted with OK")
+        if self.max_active is not None and self.max_active < 1:
+            raise ValueError("max_active must be at least 1, or None")
+
+
+class Fault(NamedTuple):
+    """What is to happen to one call."""
+
+    delay_s: float
+    abort: str | None
+
+
+class Faults:
+    """Decides for each call; *config* is a value, or a callable asked each time."""
+
+    def __init__(
+        self,
+        config: FaultConfig | Callable[[], FaultConfig],
+        *,
+        rng: random.Random | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        self._config = config
+        self._rng = rng or random.Random()  # noqa: S311  # chooses victims, no secret
+        self._listener = listener
+        self._lock = threading.Lock()
+        self.active = 0
+
+    def decide(self, method: str) -> Fault | None:
+        """Return what happens to this call of *method*, None for nothing.
+
+        A fault with a delay is active until `over` is called for it.
+        """
+        config = self._config() if callable(self._config) else self._config
+        short = method.rpartition("/")[2]
+        if config.methods is not None and not config.methods & {method, short}:
+            return None
+        with self._lock:
+            delay = 0.0
+            if config.delay_s and self._rng.uniform(0, 100) < config.delay_percent:
+                delay = config.delay_s
+            abort = config.abort
+            if abort and not self._rng.uniform(0, 100) < config.abort_percent:
+                abort = None
+            full = config.max_active is not None and self.active >= config.max_active
+            if delay and full:
+                delay = 0.0
+            if not delay and abort is None:
+                return None
+            if delay:
+                self.active += 1
+        emit(self._listener, FaultInjected(method=method, delay_s=delay, code=abort))
+        return Fault(delay, abort)
+
+    def over(self, fault: Fault) -> None:
+        """End what `decide` began."""
+        if fault.delay_s:
+            with self._lock:
+                self.active -= 1
+
+    def __repr__(self) -> str:
+        return f"<Faults {self.active} active>"
