@@ -82,13 +82,9 @@ class Coalescer(Generic[K, V]):
             if verdict == "early" and key not in self._loads:
                 self._start(key, load, config)
             return self._served(key, copy, now, "hit")
-        if copy is not None and config.stale_while_revalidate:
-            joins = key in self._loads
-            task = self._loads[key] if joins else self._start(key, load, config)
-            # A quick load spares the reader the old copy; a slow one not the wait.
-            if config.stale_wait_s and await _done(task, config.stale_wait_s):
-                return self._loaded(key, task.result(), "joined" if joins else "fresh")
-            return self._served(key, copy, self._clock(), "stale")
+        bridged = verdict == "failing" or config.stale_while_revalidate
+        if copy is not None and bridged:
+            return await self._bridge(key, copy, load, config, begin=verdict == "stale")
         try:
             if not config.single_flight:
                 return self._loaded(key, await self._load(key, load, config), "fresh")
@@ -127,6 +123,24 @@ class Coalescer(Generic[K, V]):
         self._loads.clear()
         self._copies.clear()
 
+    async def _bridge(
+        self,
+        key: K,
+        copy: Copy[V],
+        load: Callable[[], Awaitable[V | Aged[V]]],
+        config: CacheConfig,
+        *,
+        begin: bool,
+    ) -> Cached[V]:
+        if begin:
+            running = self._loads.get(key)
+            task = running or self._start(key, load, config)
+            # A quick load spares the reader the old copy; a slow one not the wait.
+            if config.stale_wait_s and await _done(task, config.stale_wait_s):
+                source: Source = "joined" if running else "fresh"
+                return self._loaded(key, task.result(), source)
+        return self._served(key, copy, self._clock(), "stale")
+
     def _loaded(self, key: K, found: Aged[V], source: Source) -> Cached[V]:
         if source == "joined":
             tell(self._listener, key, source, found.age_s)
@@ -144,8 +158,7 @@ class Coalescer(Generic[K, V]):
     ) -> asyncio.Task[Aged[V]]:
         async def run() -> Aged[V]:
             with deadline_scope(None):
-                async with asyncio.timeout(config.load_timeout_s):
-                    return await self._load(key, load, config, lambda: mine)
+                return await self._load(key, load, config, lambda: mine)
 
         mine = asyncio.get_running_loop().create_task(run())
         self._loads[key] = mine
@@ -159,15 +172,20 @@ class Coalescer(Generic[K, V]):
         config: CacheConfig,
         owner: "Callable[[], asyncio.Task[Aged[V]]] | None" = None,
     ) -> Aged[V]:
+        def replaced() -> bool:
+            return owner is not None and self._loads.get(key) is not owner()
+
         started = self._clock()
         try:
-            given = await load()
+            # Who loads for himself has a deadline of his own.
+            async with asyncio.timeout(config.load_timeout_s if owner else None):
+                given = await load()
         except Exception as error:
-            self._copies.failed(key, error, config)
+            if not replaced():
+                self._copies.failed(key, error, config)
             raise
         found = given if isinstance(given, Aged) else Aged(given, 0.0)
-        replaced = owner is not None and self._loads.get(key) is not owner()
-        self._copies.keep(key, found, started, config, replaced=replaced)
+        self._copies.keep(key, found, started, config, replaced=replaced())
         return found
 
     def _finished(self, key: K, task: "asyncio.Task[Aged[V]]") -> None:

@@ -45,7 +45,7 @@ class Percentiles:
         """Take in one latency; what is beyond the buckets counts as the last one."""
         index = 0
         if seconds > _SMALLEST_S:
-            index = min(int(math.log(seconds / _SMALLEST_S) / _GROWTH), _BUCKETS - 1)
+            index = int(min(math.log(seconds / _SMALLEST_S) / _GROWTH, _BUCKETS - 1))
         with self._lock:
             self._turn(self._clock())
             self._now[index] += 1

@@ -30,6 +30,9 @@ class RetryConfig:
     instead; they may read attempt_number, seconds_since_start, idle_for and
     upcoming_sleep. *attempt_timeout_s* bounds each attempt by itself, and one
     that runs into it counts as retryable while the whole call has time left.
+
+    There is no cap on *attempts*; A6 takes more than 5 for 5, so that a native
+    service config made of this retries less. Raises ValueError.
     """
 
     attempts: int = 3
@@ -63,6 +66,7 @@ class RetryState:
     __slots__ = (
         "_clock",
         "_config",
+        "_last",
         "_rng",
         "_started",
         "_step",
@@ -84,6 +88,7 @@ class RetryState:
         self._rng = rng
         self._started = started
         self._step = 0
+        self._last = config.backoff_s
         self.attempt_number = 0
         self.idle_for = 0.0
         self.upcoming_sleep = 0.0
@@ -101,6 +106,7 @@ class RetryState:
         if pushback_s is not None:
             # A6: the server's own delay replaces the backoff, which starts anew.
             self._step = 0
+            self._last = config.backoff_s
             delay = pushback_s
         else:
             delay = self._backoff()
@@ -117,8 +123,10 @@ class RetryState:
             wait: Any = config.wait
             return float(wait(self))
         if config.jitter == "decorrelated":
-            high = max(config.backoff_s, self.upcoming_sleep * 3)
-            return min(config.backoff_max_s, rng.uniform(config.backoff_s, high))
+            # The first wait is random too: in AWS's code "last" starts as the base.
+            drawn = rng.uniform(config.backoff_s, self._last * 3)
+            self._last = min(config.backoff_max_s, drawn)
+            return self._last
         real, self.attempt_number = self.attempt_number, self._step
         exponential: Any = wait_exponential(
             multiplier=config.backoff_s,
