@@ -36,7 +36,7 @@ from resilience._policy import (
     bare,
     standard,
 )
-from resilience._schema import Problems, join, plain, table, unknown
+from resilience._schema import Problems, join, plain, shown, table, unknown
 
 MAX_BYTES: Final = 1_000_000
 
@@ -86,7 +86,7 @@ def load_document(source: str | PathLike[str]) -> PolicyDocument:
         for name, given in named.items():
             targets[name] = _target(name, given, join("targets", name), problems)
     else:
-        problems.at("targets", f"expected a table, not {named!r:.60}")
+        problems.at("targets", f"expected a table, not {shown(named)}")
     server = table(
         ServerPolicy,
         document.get("server", {}),
@@ -122,7 +122,7 @@ def dump_policies(
 
 def _target(name: str, given: Any, path: str, problems: Problems) -> Any:
     if not isinstance(given, Mapping):
-        problems.at(path, f"expected a table, not {given!r:.60}")
+        problems.at(path, f"expected a table, not {shown(given)}")
         return None
     if not name:
         problems.at(path, "target must be named")
@@ -131,7 +131,7 @@ def _target(name: str, given: Any, path: str, problems: Problems) -> Any:
     build = _PRESETS.get(preset) if isinstance(preset, str) else None
     if build is None:
         known = ", ".join(sorted(_PRESETS))
-        problems.at(join(path, "preset"), f"{preset!r:.60} is none of {known}")
+        problems.at(join(path, "preset"), f"{shown(preset)} is none of {known}")
         build = bare
     own = {key: given[key] for key in given if key not in {"preset", "methods"}}
     base = build(name)
@@ -139,7 +139,7 @@ def _target(name: str, given: Any, path: str, problems: Problems) -> Any:
     below = given.get("methods", {})
     path = join(path, "methods")
     if not isinstance(below, Mapping):
-        problems.at(path, f"expected a table, not {below!r:.60}")
+        problems.at(path, f"expected a table, not {shown(below)}")
         return None
     methods = {
         method: table(
@@ -154,12 +154,15 @@ def _target(name: str, given: Any, path: str, problems: Problems) -> Any:
     }
     if policy is None or None in methods.values():
         return None
-    policy = replace(policy, methods=MappingProxyType(methods))
-    for method in methods:
-        try:
+    at = path
+    try:
+        policy = replace(policy, methods=MappingProxyType(methods))
+        # What a method and its target say together is refused now, not by a call.
+        for method in methods:
+            at = join(path, method)
             policy.for_method(method)
-        except ValueError as error:
-            problems.at(join(path, method), str(error))
+    except ValueError as error:
+        problems.at(at, str(error))
     return policy
 
 

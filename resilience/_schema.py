@@ -40,6 +40,15 @@ def join(path: str, key: str) -> str:
     return f"{path}.{part}" if path else part
 
 
+def shown(value: object) -> str:
+    """Return the beginning of *value* as a message may hold it."""
+    try:
+        return f"{value!r:.60}"
+    except ValueError:
+        # An integer written in hexadecimal may be too long to be shown in decimal.
+        return f"a {type(value).__name__} too long to show"
+
+
 @lru_cache(maxsize=256)
 def hints(cls: type) -> dict[str, Any]:
     """Return the resolved annotations of *cls*."""
@@ -72,7 +81,7 @@ def table(
     *problems*, and then None is returned.
     """
     if not isinstance(given, Mapping):
-        problems.at(path, f"expected a table, not {given!r:.60}")
+        problems.at(path, f"expected a table, not {shown(given)}")
         return None
     before = len(problems)
     known = {item.name: item for item in fields(cls) if item.name not in skip}
@@ -135,7 +144,7 @@ def field_value(
             return _plain(each, given)
         except _NotThisError:
             continue
-    problems.at(path, f"expected {_expected(kinds)}, not {given!r:.60}")
+    problems.at(path, f"expected {_expected(kinds)}, not {shown(given)}")
     return None
 
 
@@ -157,11 +166,14 @@ def _plain(kind: Any, given: Any) -> Any:
         return _list(origin, get_args(kind), given)
     if origin is Literal or _is_enum(kind):
         return _choice(kind, given)
-    if kind is float and type(given) in {int, float} and not math.isnan(given):
+    if kind is float and type(given) in {int, float}:
         try:
-            return float(given)
+            number = float(given)
         except OverflowError as error:
             raise _NotThisError from error
+        # Every comparison with it is false, so that no config could refuse it.
+        if not math.isnan(number):
+            return number
     if kind in {bool, int, str} and type(given) is kind:
         return given
     raise _NotThisError
@@ -256,4 +268,4 @@ def plain(value: Any, path: str = "", *, skip: frozenset[str] = frozenset()) -> 
         return plain(value.value, path)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise ValueError(f"{path}: {value!r:.60} cannot be written to a file")
+    raise ValueError(f"{path}: {shown(value)} cannot be written to a file")
