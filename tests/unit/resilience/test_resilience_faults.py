@@ -105,12 +105,13 @@ def test_a_call_may_ask_for_its_own_fault(metadata, expected):
     assert expected == asked(FaultConfig(), metadata)
 
 
-def test_a_call_may_only_lower_the_percentage():
+@pytest.mark.parametrize(("told", "counts"), [("50", 30), ("20", 20)])
+def test_a_call_may_only_lower_the_percentage(told, counts):
     """Envoy: the smaller of the header's and the configured percentage counts."""
-    config = FaultConfig(delay_percent=10, abort_percent=30)
-    found = asked(config, [(DELAY_PERCENT, "50"), (ABORT_PERCENT, "20")])
+    config = FaultConfig(delay_percent=30, abort_percent=30)
+    found = asked(config, [(DELAY_PERCENT, told), (ABORT_PERCENT, told)])
 
-    assert (10, 20) == (found.delay_percent, found.abort_percent)
+    assert (counts, counts) == (found.delay_percent, found.abort_percent)
 
 
 def test_calls_are_only_heard_where_that_is_on():
