@@ -57,8 +57,10 @@ class States:
             known = self._watched.get(channel)
             watcher = known or partial(self._changed, channel)
             self._watched[channel] = watcher
+            # grpc's watching thread fails when a channel that is to connect closes.
+            ready = self._states.get(channel) is grpc.ChannelConnectivity.READY
         if known is not None:
-            if not connect:
+            if not connect or ready:
                 return
             # grpc connects for who subscribes, and not otherwise.
             channel.unsubscribe(known)
