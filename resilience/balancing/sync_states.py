@@ -36,6 +36,9 @@ class States:
             told = self._told
         if told is not None:
             callback(told)
+        # Who is connected somewhere needs no connecting. And grpc's watching thread
+        # fails when a channel closes that was to connect and has not begun to.
+        connect = connect and told is not grpc.ChannelConnectivity.READY
         for channel in channels:
             self.watch(channel, connect=connect)
 
@@ -57,10 +60,8 @@ class States:
             known = self._watched.get(channel)
             watcher = known or partial(self._changed, channel)
             self._watched[channel] = watcher
-            # grpc's watching thread fails when a channel that is to connect closes.
-            ready = self._states.get(channel) is grpc.ChannelConnectivity.READY
         if known is not None:
-            if not connect or ready:
+            if not connect:
                 return
             # grpc connects for who subscribes, and not otherwise.
             channel.unsubscribe(known)

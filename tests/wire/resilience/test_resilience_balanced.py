@@ -148,8 +148,7 @@ async def test_a_hedge_goes_to_another_backend(ring):
         found = [await _use(channel) for _ in range(6)]
 
     assert ["quick"] * 6 == found
-    slow, quick = balancer.nodes
-    assert slow.cost > 0.02 > quick.cost
+    assert balancer.nodes[0].cost > 0.02
 
 
 @pytest.mark.parametrize("bad", [Delay(0.05, b"bad"), "UNAVAILABLE"])
