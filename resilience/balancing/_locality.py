@@ -134,13 +134,19 @@ class LocalityFirst:
         groups = self._groups
         if not avoid and self._spill_pending is None:
             return first, groups[first]
+        stays = first, groups[first]
+        found = False
         for level in [*range(first, len(groups)), *range(first)]:
-            left = groups[level]
-            if avoid:
-                left = [node for node in left if node.backend.name not in avoid]
-            if left and not self._busy(left):
-                return level, groups[level] if len(left) == len(groups[level]) else left
-        return first, groups[first]
+            whole = groups[level]
+            left = [node for node in whole if node.backend.name not in avoid]
+            if not left:
+                continue
+            left = whole if len(left) == len(whole) else left
+            if not self._busy(left):
+                return level, left
+            if not found:
+                found, stays = True, (level, left)
+        return stays
 
     def _busy(self, group: Sequence[Node]) -> bool:
         spill = self._spill_pending

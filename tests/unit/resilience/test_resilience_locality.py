@@ -142,6 +142,16 @@ def test_when_all_are_busy_the_call_stays():
     assert "a" == picker.pick(nodes)[0].backend.name
 
 
+def test_the_busy_are_better_than_the_tried():
+    """When everybody is busy a retry still goes where the call has not been."""
+    picker, nodes = _ring(spill=1)
+    for node in nodes:
+        node.pending = 1
+
+    assert "b" == picker.pick(nodes, {"a"})[0].backend.name
+    assert "x" == picker.pick(nodes, {"a", "b", "u", "j"})[0].backend.name
+
+
 def test_a_retry_stays_near_while_somebody_near_is_left():
     """Avoiding the one that failed makes the rest no less healthy."""
     nodes = _nodes(a=("eu", "eu-a"), b=("eu", "eu-a"), u=("us", ""))

@@ -276,7 +276,7 @@ async def test_close_releases_everything(intercepted, ring):
     calls.append(_call(channel, "unary_unary"))
     await _until(lambda: balancer.nodes[0].pending)
     await channel.close()
-    ends = await asyncio.gather(*calls, return_exceptions=True)
+    ends = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5)
 
     assert all(isinstance(end, asyncio.CancelledError | grpc.RpcError) for end in ends)
     assert 0 == node.pending

@@ -324,15 +324,20 @@ def test_a_subscriber_connects_when_it_asks_to(ring):
         _until(lambda: READY in quiet)
 
 
-def test_a_dropped_stream_gives_its_place_back(ring):
-    """A stream that its caller forgot is no call in flight."""
-    balancer = Balancer("t", ring(a=b"a"), RoundRobin())
-    with open_channel(balancer) as channel:
-        call = channel.unary_stream("/t.T/unary_stream")(b"q")
-        next(call)
-        del call
-        gc.collect()
-        _until(lambda: _idle(balancer))
+def test_a_dropped_stream_gives_its_place_back():
+    """A stream that its caller forgot half-read is no call in flight."""
+    method = "/t.T/unary_stream"
+    script = {method: Script([[b"a", Hang()]])}
+    with scripted_server(script, kinds=METHODS) as server:
+        backends = [Backend(name="a", address=server.address)]
+        balancer = Balancer("t", backends, RoundRobin())
+        with open_channel(balancer) as channel:
+            call = channel.unary_stream(method)(b"q")
+            assert b"a" == next(call)
+            assert not _idle(balancer)
+            del call
+            gc.collect()
+            _until(lambda: _idle(balancer))
 
 
 def test_no_backend_is_told_as_unavailable():
