@@ -11,6 +11,9 @@ from resilience.balancing._backend import Backend, Node, Picker
 from resilience.balancing._outlier_config import OutlierConfig
 from resilience.balancing._outliers import Outliers
 
+# Of how many candidates an event tells the scores: they are computed for each call.
+_TOLD = 16
+
 
 class Balancer:
     """The backends of one target, a picker, and who is put aside.
@@ -138,13 +141,16 @@ class Balancer:
 
     def _event(self, method: str, node: Node, reason: str) -> BackendPicked:
         score = self._picker.score
+        told = self._usable[:_TOLD]
+        if node not in told:
+            told[-1] = node
         return BackendPicked(
             target=self.target,
             method=method,
             policy=self._picker.name,
             backend=node.backend.name,
             reason=reason,
-            candidates={each.backend.name: score(each) for each in self._usable},
+            candidates={each.backend.name: score(each) for each in told},
         )
 
     def ended(

@@ -48,6 +48,17 @@ def test_a_pick_is_told_with_its_candidates():
     assert [expected] == listener.events
 
 
+def test_of_many_candidates_some_are_told():
+    """Sixteen of a hundred, so that a pick costs the same, and always the chosen."""
+    listener = RecordingListener()
+    balancer = Balancer("t", _backends(100), RoundRobin(), listener=listener)
+    for _ in range(100):
+        balancer.pick("/t.T/Go")
+
+    assert {16} == {len(event.candidates) for event in listener.events}
+    assert all(event.backend in event.candidates for event in listener.events)
+
+
 def test_the_listener_may_ask_the_balancer():
     """Nothing is told under the lock, so a listener that picks itself is served."""
     events = []
