@@ -37,7 +37,8 @@ def _rush(count, do, patience_s=20):
     ends = time.monotonic() + patience_s
     for thread in threads:
         thread.join(max(0.0, ends - time.monotonic()))
-    return results
+    # A copy: who comes too late is not counted.
+    return list(results)
 
 
 def _try(breaker):
