@@ -1,5 +1,6 @@
 """One attempt from permit to outcome, told exactly once to everybody."""
 
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from resilience._breaker import CircuitBreaker
@@ -9,6 +10,9 @@ from resilience._limiter import AdaptiveLimiter, limit_outcome
 from resilience._outcome import CancelledBy, Outcome
 from resilience._percentile import Percentiles
 from resilience._throttle import ClientThrottle
+
+TRIED: ContextVar[set[str] | None] = ContextVar("resilience_tried", default=None)
+"""The backends that the call at hand has tried; a balancer below looks elsewhere."""
 
 # The words by which a callee says that it had too much to do.
 _OVERLOADED = frozenset({"RESOURCE_EXHAUSTED", "UNAVAILABLE"})

@@ -6,7 +6,7 @@ from typing import Any
 
 from grpc import aio
 
-from resilience._attempt import Attempt
+from resilience._attempt import TRIED, Attempt
 from resilience._errors import ResilienceError
 from resilience._events import HedgeRefused, HedgeSent, emit
 from resilience._hedge import HedgeState
@@ -57,6 +57,8 @@ class Hedged:
         """Return the winner's call, or the last loser's with its error."""
         assert self._slot.extra_load is not None
         self._slot.extra_load.called()
+        # The attempts run in tasks of their own, and are to see each other's.
+        TRIED.set(set())
         try:
             try:
                 await self._send()

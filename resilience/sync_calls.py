@@ -256,11 +256,16 @@ def refused(cause: ResilienceError) -> Any:
     return _WIRE[type(cause)](cause)
 
 
-class _StatusError(_RefusedCall, grpc.RpcError, grpc.Call, grpc.Future):
+class _StatusError(  # type: ignore[misc]
+    _RefusedCall,
+    grpc.RpcError,
+    grpc.Call,
+    grpc.Future,  # type: ignore[type-arg]
+):
     """A call that was ended with a status, without being sent."""
 
     def __init__(self, code: str, details: str) -> None:
-        Exception.__init__(self, details)  # type: ignore[arg-type]
+        Exception.__init__(self, details)
         self._status = grpc.StatusCode[code]
         self._text = details
         self._trailers = ()
