@@ -118,7 +118,7 @@ def _beside_the_kit(
 
 
 def _folder() -> Path:
-    return default_folder().parent / "bench-kit"
+    return default_folder() / "bench-kit"
 
 
 def _print(console: Console, result: Result) -> None:
