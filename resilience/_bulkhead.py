@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from resilience._errors import BulkheadFullError
@@ -65,8 +65,7 @@ class Bulkhead:
         with self._lock:
             self._config = config
             woken = self._grant()
-        for ticket in woken:
-            ticket.wake()
+        self._wake(woken)
 
     def try_enter(self) -> bool:
         """Take a place if one is free and nobody waits for it."""
@@ -81,8 +80,7 @@ class Bulkhead:
         with self._lock:
             self.in_flight -= 1
             woken = self._grant() if self._queue else ()
-        for ticket in woken:
-            ticket.wake()
+        self._wake(woken)
 
     async def enter(self, max_wait_s: float | None = None) -> None:
         """Take a place, waiting on the event loop.
@@ -138,8 +136,7 @@ class Bulkhead:
             self._queue.append(ticket)
             # A place may have come free since it was last looked for.
             woken = self._grant()
-        for granted in woken:
-            granted.wake()
+        self._wake(woken)
         return ticket
 
     def _withdraw(self, ticket: _Ticket) -> bool:
@@ -151,6 +148,14 @@ class Bulkhead:
             with contextlib.suppress(ValueError):
                 self._queue.remove(ticket)
             return True
+
+    def _wake(self, tickets: Iterable[_Ticket]) -> None:
+        for ticket in tickets:
+            try:
+                ticket.wake()
+            except RuntimeError:
+                # Its event loop is closed: nobody is there to use the place.
+                self.leave()
 
     def _grant(self) -> list[_Ticket]:
         woken = []
