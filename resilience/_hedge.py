@@ -21,7 +21,8 @@ class HedgeConfig:
     (no hedge until 20 of them are known), at least *min_delay_s* later; *attempts* in
     all. Over time at most *extra_load* of the calls are hedged, with up to *burst* at
     once after a quiet time. A failure with one of *non_fatal* sends the next attempt at
-    once, any other ends the call. Raises ValueError.
+    once, which is no extra load where nothing else runs; any other ends the call. A
+    method that is hedged is not retried beside. Raises ValueError.
     """
 
     delay_s: float | None = None

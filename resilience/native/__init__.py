@@ -3,7 +3,8 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from resilience.native._load import LoadReport, LoadReporter
+from resilience.native._check import check_service_config
+from resilience.native._load import LoadReport, LoadReporter, limit_utilization
 from resilience.native._service_config import (
     NativeMethod,
     NativeRetry,
@@ -13,7 +14,6 @@ from resilience.native._service_config import (
     RoundRobin,
     WeightedRoundRobin,
     channel_options,
-    check_service_config,
     service_config,
 )
 
@@ -33,6 +33,7 @@ __all__ = [
     "aio_load_interceptor",
     "channel_options",
     "check_service_config",
+    "limit_utilization",
     "load_interceptor",
     "service_config",
 ]

@@ -8,40 +8,9 @@ know it ignores without a word. So what would be ignored is refused here.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-# Registered in grpcio's core; others fall back or are ignored.
-_KNOWN: Final = {
-    "pick_first",
-    "round_robin",
-    "weighted_round_robin",
-    "outlier_detection_experimental",
-}
-_IGNORED: Final = {
-    "least_request_experimental": "grpcio does not have it: use LeastLoaded",
-    "random_subsetting_experimental": "grpcio does not have it",
-    "ring_hash_experimental": "grpcio has no way to give it a hash key from Python",
-}
-_CODES: Final = frozenset(
-    {
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    }
-)
+from resilience.native._check import CODES, check_service_config
 
 
 def _seconds(value: float) -> str:
@@ -50,12 +19,24 @@ def _seconds(value: float) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightedRoundRobin:
-    """gRFC A58: shares by what servers report of their load (see `LoadReporter`)."""
+    """gRFC A58: shares by what servers report of their load (see `LoadReporter`).
+
+    Times in seconds. Raises ValueError for negative values, and for an *update_s*
+    below 0.1, which the core takes for 0.1.
+    """
 
     blackout_s: float = 10.0
     expiration_s: float = 180.0
     update_s: float = 1.0
     error_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.blackout_s >= 0 or not self.expiration_s > 0:
+            raise ValueError("blackout_s must be 0 or more, expiration_s more than 0")
+        if not self.update_s >= 0.1:
+            raise ValueError("update_s must be at least 0.1: gRPC bounds it silently")
+        if not self.error_penalty >= 0:
+            raise ValueError("error_penalty must not be negative")
 
     def json(self) -> dict[str, Any]:
         """Return the policy as the service config has it."""
@@ -91,7 +72,8 @@ class PickFirst:
 class OutlierDetection:
     """gRFC A50 around *child*; fields and defaults as there, times in seconds.
 
-    Raises ValueError around PickFirst alone, which is never ejected from.
+    Raises ValueError around PickFirst, which is never ejected from, for a share
+    that is no percentage, and when neither way of ejecting is on.
     """
 
     child: WeightedRoundRobin | RoundRobin = field(default_factory=RoundRobin)
@@ -103,10 +85,24 @@ class OutlierDetection:
     failure_percentage_threshold: int | None = None
     minimum_hosts: int = 5
     request_volume: int = 100
+    enforcement_percent: int = 100
 
     def __post_init__(self) -> None:
         if isinstance(self.child, PickFirst):
             raise ValueError("outlier detection around pick_first ejects nothing")  # noqa: TRY004  # a value, not a type, is wrong for the user
+        if not self.interval_s > 0 or not self.base_ejection_s > 0:
+            raise ValueError("interval_s and base_ejection_s must be more than 0")
+        if not self.max_ejection_s >= self.base_ejection_s:
+            raise ValueError("max_ejection_s must be at least base_ejection_s")
+        threshold = self.failure_percentage_threshold
+        for percent in (self.max_ejection_percent, self.enforcement_percent, threshold):
+            if percent is not None and not 0 <= percent <= 100:
+                raise ValueError(f"{percent} is no percentage: 0 to 100")
+        factor = self.success_rate_stdev_factor
+        if factor is None and threshold is None:
+            raise ValueError("without a factor and a threshold nothing is ejected")
+        if min(factor or 0, self.minimum_hosts, self.request_volume) < 0:
+            raise ValueError("factors, hosts and volumes must not be negative")
 
     def json(self) -> dict[str, Any]:
         """Return the policy as the service config has it."""
@@ -120,6 +116,7 @@ class OutlierDetection:
         volume = {
             "minimumHosts": self.minimum_hosts,
             "requestVolume": self.request_volume,
+            "enforcementPercentage": self.enforcement_percent,
         }
         if self.success_rate_stdev_factor is not None:
             found["successRateEjection"] = {
@@ -156,17 +153,24 @@ class NativeRetry:
             raise ValueError("0.01 <= backoff_s <= backoff_max_s must hold")
         if self.multiplier <= 0:
             raise ValueError("multiplier must be more than 0")
-        if not self.retry_on or self.retry_on - _CODES:
+        if not self.retry_on or self.retry_on - CODES:
             raise ValueError("retry_on must name statuses other than OK")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NativeMethod:
-    """What holds for one method, or for a service ("pkg.Svc") or for all ("")."""
+    """What holds for one method, or for a service ("pkg.Svc") or for all ("").
+
+    *timeout_s* bounds every call of it, whatever the caller says. Raises ValueError.
+    """
 
     timeout_s: float | None = None
     wait_for_ready: bool | None = None
     retry: NativeRetry | None = None
+
+    def __post_init__(self) -> None:
+        if self.timeout_s is not None and not self.timeout_s > 0:
+            raise ValueError("timeout_s must be more than 0 seconds, or None")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,34 +238,6 @@ def _method(name: str, method: NativeMethod) -> dict[str, Any]:
             "retryableStatusCodes": sorted(retry.retry_on),
         }
     return found
-
-
-def check_service_config(text: str) -> str:
-    """Return *text* when grpcio would do all that it asks for.
-
-    Raises ValueError that names what grpcio would ignore, or what is no JSON.
-    """
-    config = json.loads(text)
-    if not isinstance(config, dict):
-        raise ValueError("a service config is a JSON object")  # noqa: TRY004  # the text is wrong, not its type
-    for method in config.get("methodConfig", ()):
-        if "hedgingPolicy" in method:
-            raise ValueError(
-                "grpcio ignores hedgingPolicy: use resilience.HedgeConfig instead"
-            )
-        retry = method.get("retryPolicy")
-        if retry and retry.get("maxAttempts", 0) > 5:
-            raise ValueError("gRPC treats maxAttempts above 5 as 5")
-    policies = config.get("loadBalancingConfig", ())
-    names = [name for policy in policies for name in policy]
-    for name in names:
-        if name in _IGNORED:
-            raise ValueError(f"{name}: {_IGNORED[name]}")
-        if name not in _KNOWN:
-            raise ValueError(f"grpcio knows no load balancing policy {name!r}")
-    if "healthCheckConfig" in config and (not names or names[0] == "pick_first"):
-        raise ValueError("pick_first, the default, ignores healthCheckConfig")
-    return text
 
 
 def channel_options(config: str, *, our_retries: bool = False) -> list[tuple[str, str]]:

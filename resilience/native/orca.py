@@ -1,25 +1,49 @@
-"""Interceptors that put a server's load into the trailers of each answer."""
+"""Interceptors that put a server's load into the trailers of each answer.
 
+Placed before the resilience interceptor in the server's list, they report with its
+refusals, too.
+"""
+
+import contextlib
 import inspect
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from grpc import aio
 
+from resilience._outcome import HEALTHY_CODES
 from resilience.native._load import TRAILER, LoadReporter
 from resilience.server_handlers import rebuild
 
+_LOG = logging.getLogger(__name__)
+# A caller's mistake is no error of the server; an unexpected exception is.
+_NO_ERRORS: Final = (HEALTHY_CODES | {"CANCELLED"}) - {"UNKNOWN"}
+_BY_NUMBER: Final = {status.value[0]: status.name for status in grpc.StatusCode}
+
+
+def _fine(code: Any) -> bool:
+    """Tell whether a code, as a handler may set it, is no error of the server."""
+    if code is None:
+        return True
+    name = _BY_NUMBER.get(code) if isinstance(code, int) else getattr(code, "name", "")
+    return name in _NO_ERRORS
+
 
 class _Context:
-    """A servicer's context whose trailers always have the report."""
+    """A servicer's context whose trailers end with the report."""
 
-    __slots__ = ("_context", "_reporter", "_trailers")
+    __slots__ = ("_code", "_context", "_reporter", "_told", "_trailers")
 
     def __init__(self, context: Any, reporter: LoadReporter) -> None:
         self._context = context
         self._reporter = reporter
-        self._trailers: tuple[Any, ...] = ()
+        self._code: Any = None
+        self._told = False
+        # A blocking handler's context under grpc.aio cannot be asked.
+        read = getattr(context, "trailing_metadata", tuple)
+        self._trailers: tuple[Any, ...] = tuple(read() or ())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
@@ -33,15 +57,28 @@ class _Context:
         """Return the handler's own trailers."""
         return self._trailers
 
-    def add(self, *, ok: bool, given: Any = None) -> tuple[Any, ...]:
-        """Count the answer; return the trailers with the report."""
-        self._reporter.ended(ok=ok)
-        held = self._trailers if given is None else tuple(given)
-        return (*held, (TRAILER, self._reporter.report().encode()))
+    def set_code(self, code: Any) -> None:
+        """Set the status; see ServicerContext.set_code."""
+        self._code = code
+        self._context.set_code(code)
 
-    def finish(self, *, ok: bool) -> None:
-        """Set the trailers of an answer that was not aborted."""
-        self._context.set_trailing_metadata(self.add(ok=ok))
+    def add(self, *, ok: bool, given: Any = ()) -> tuple[Any, ...]:
+        """Count the answer; return the trailers with the report."""
+        self._told = True
+        self._reporter.ended(ok=ok)
+        held = tuple(given or self._trailers)
+        try:
+            report = self._reporter.report().encode()
+        except Exception:  # noqa: BLE001  # a gauge that fails must not fail the call
+            _LOG.exception("no load was reported")
+            return held
+        return (*held, (TRAILER, report))
+
+    def finish(self, *, raised: bool = False) -> None:
+        """Set the trailers of an answer, unless it was aborted."""
+        if not self._told:
+            ok = not raised and _fine(self._code)
+            self._context.set_trailing_metadata(self.add(ok=ok))
 
 
 class _AioContext(_Context):
@@ -50,21 +87,79 @@ class _AioContext(_Context):
     async def abort(
         self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()
     ) -> None:
-        given = tuple(trailing_metadata or self._trailers)
-        await self._context.abort(code, details, self.add(ok=False, given=given))
+        trailers = self.add(ok=_fine(code), given=trailing_metadata)
+        await self._context.abort(code, details, trailers)
+
+    async def abort_with_status(self, status: Any) -> None:
+        await self.abort(status.code, status.details, status.trailing_metadata)
 
 
 class _BlockingContext(_Context):
     __slots__ = ()
 
-    def abort(self, code: grpc.StatusCode, details: str) -> None:
-        self.finish(ok=False)
+    # grpc.aio gives its blocking handlers a context that takes trailers here.
+    def abort(
+        self, code: grpc.StatusCode, details: str, *trailing_metadata: Any
+    ) -> None:
+        given = trailing_metadata[0] if trailing_metadata else ()
+        trailers = self.add(ok=_fine(code), given=given)
+        self._context.set_trailing_metadata(trailers)
+        if trailing_metadata:
+            self._context.abort(code, details, trailers)
         self._context.abort(code, details)
 
     def abort_with_status(self, status: Any) -> None:
-        self._trailers = tuple(status.trailing_metadata or ())
-        self.finish(ok=False)
+        trailers = self.add(ok=_fine(status.code), given=status.trailing_metadata)
+        self._context.set_trailing_metadata(trailers)
         self._context.abort(status.code, status.details)
+
+
+def _blocking(behaviour: Any, reporter: LoadReporter, *, streams: bool) -> Any:
+    def served(request: Any, context: Any) -> Any:
+        mine = _BlockingContext(context, reporter)
+        try:
+            response = behaviour(request, mine)
+        except Exception:
+            mine.finish(raised=True)
+            raise
+        mine.finish()
+        return response
+
+    def streamed(request: Any, context: Any) -> Iterator[Any]:
+        mine = _BlockingContext(context, reporter)
+        try:
+            yield from behaviour(request, mine)
+        except Exception:
+            mine.finish(raised=True)
+            raise
+        mine.finish()
+
+    return streamed if streams else served
+
+
+def _aio(behaviour: Any, reporter: LoadReporter) -> Any:
+    async def served(request: Any, context: Any) -> Any:
+        mine = _AioContext(context, reporter)
+        try:
+            response = await behaviour(request, mine)
+        except Exception:
+            mine.finish(raised=True)
+            raise
+        mine.finish()
+        return response
+
+    async def streamed(request: Any, context: Any) -> AsyncIterator[Any]:
+        mine = _AioContext(context, reporter)
+        try:
+            async with contextlib.aclosing(behaviour(request, mine)) as responses:
+                async for response in responses:
+                    yield response
+        except Exception:
+            mine.finish(raised=True)
+            raise
+        mine.finish()
+
+    return streamed if inspect.isasyncgenfunction(behaviour) else served
 
 
 class _AioServer(aio.ServerInterceptor):
@@ -77,22 +172,18 @@ class _AioServer(aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         handler: Any = await continuation(handler_call_details)
-        return None if handler is None else rebuild(handler, self._around)
+        if handler is None:
+            return None
 
-    def _around(self, behaviour: Any) -> Any:
-        async def served(request: Any, context: Any) -> Any:
-            mine = _AioContext(context, self._reporter)
-            response = await behaviour(request, mine)
-            mine.finish(ok=not context.code())
-            return response
+        def around(behaviour: Any) -> Any:
+            if inspect.isasyncgenfunction(behaviour) or inspect.iscoroutinefunction(
+                behaviour
+            ):
+                return _aio(behaviour, self._reporter)
+            streams = handler.response_streaming
+            return _blocking(behaviour, self._reporter, streams=streams)
 
-        async def streamed(request: Any, context: Any) -> AsyncIterator[Any]:
-            mine = _AioContext(context, self._reporter)
-            async for response in behaviour(request, mine):
-                yield response
-            mine.finish(ok=not context.code())
-
-        return streamed if inspect.isasyncgenfunction(behaviour) else served
+        return rebuild(handler, around)
 
 
 class _Server(grpc.ServerInterceptor):
@@ -105,26 +196,18 @@ class _Server(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
         if handler is None:
             return None
-
-        def around(behaviour: Any) -> Any:
-            def served(request: Any, context: Any) -> Any:
-                mine = _BlockingContext(context, self._reporter)
-                response = behaviour(request, mine)
-                mine.finish(ok=not context.code())
-                return response
-
-            def streamed(request: Any, context: Any) -> Iterator[Any]:
-                mine = _BlockingContext(context, self._reporter)
-                yield from behaviour(request, mine)
-                mine.finish(ok=not context.code())
-
-            return streamed if handler.response_streaming else served
-
-        return rebuild(handler, around)
+        streams = handler.response_streaming
+        return rebuild(
+            handler,
+            lambda behaviour: _blocking(behaviour, self._reporter, streams=streams),
+        )
 
 
 def aio_load_interceptor(reporter: LoadReporter) -> aio.ServerInterceptor:
-    """Return the interceptor that reports a grpc.aio server's load to its clients."""
+    """Return the interceptor that reports a grpc.aio server's load to its clients.
+
+    Cancelled calls have no answer to report with, and are not counted.
+    """
     return _AioServer(reporter)
 
 
