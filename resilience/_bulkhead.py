@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from resilience._checks import refuse_nan
 from resilience._errors import BulkheadFullError
 
 
@@ -21,6 +22,7 @@ class BulkheadConfig:
     max_wait_s: float = 0.0
 
     def __post_init__(self) -> None:
+        refuse_nan(self)
         if self.limit < 1:
             raise ValueError("limit must be at least 1")
         if self.max_wait_s < 0:
@@ -28,11 +30,14 @@ class BulkheadConfig:
 
 
 class _Ticket:
-    """A place in the queue; *wake* is called once when the place is granted."""
+    """A place in the queue; *wake* is called once when the place is granted.
+
+    It returns False where nobody is left to take it.
+    """
 
     __slots__ = ("gone", "granted", "wake")
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, wake: Callable[[], bool]) -> None:
         self.wake = wake
         self.granted = False
         self.gone = False
@@ -79,8 +84,9 @@ class Bulkhead:
         """Give a place back, to the one who waits longest if there is one."""
         with self._lock:
             self.in_flight -= 1
-            woken = self._grant() if self._queue else ()
-        self._wake(woken)
+            woken = self._grant() if self._queue else None
+        if woken:
+            self._wake(woken)
 
     async def enter(self, max_wait_s: float | None = None) -> None:
         """Take a place, waiting on the event loop.
@@ -94,7 +100,16 @@ class Bulkhead:
         loop = asyncio.get_running_loop()
         woken = asyncio.Event()
         # Another thread may be the one to leave.
-        ticket = self._join(lambda: loop.call_soon_threadsafe(woken.set))
+
+        def wake() -> bool:
+            try:
+                loop.call_soon_threadsafe(woken.set)
+            except RuntimeError:
+                # The loop was closed under its tasks.
+                return False
+            return True
+
+        ticket = self._join(wake)
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
@@ -112,7 +127,7 @@ class Bulkhead:
             return
         wait = self._wait(max_wait_s)
         woken = threading.Event()
-        ticket = self._join(woken.set)
+        ticket = self._join(lambda: woken.set() is None)
         try:
             woken.wait(wait)
         except BaseException:
@@ -130,8 +145,8 @@ class Bulkhead:
             raise BulkheadFullError(self.name, self._config.limit)
         return wait
 
-    def _join(self, wake: Callable[[], object]) -> _Ticket:
-        ticket = _Ticket(lambda: (wake(), None)[1])
+    def _join(self, wake: Callable[[], bool]) -> _Ticket:
+        ticket = _Ticket(wake)
         with self._lock:
             self._queue.append(ticket)
             # A place may have come free since it was last looked for.
@@ -149,13 +164,16 @@ class Bulkhead:
                 self._queue.remove(ticket)
             return True
 
-    def _wake(self, tickets: Iterable[_Ticket]) -> None:
-        for ticket in tickets:
-            try:
-                ticket.wake()
-            except RuntimeError:
-                # Its event loop is closed: nobody is there to use the place.
-                self.leave()
+    def _wake(self, woken: list[_Ticket]) -> None:
+        while woken:
+            dead = [ticket for ticket in woken if not ticket.wake()]
+            if not dead:
+                return
+            with self._lock:
+                for ticket in dead:
+                    ticket.granted = False
+                self.in_flight -= len(dead)
+                woken = self._grant()
 
     def _grant(self) -> list[_Ticket]:
         woken = []

@@ -8,6 +8,7 @@ as Finagle's backup requests keep theirs: without a floor.
 import threading
 from dataclasses import dataclass
 
+from resilience._checks import refuse_nan, refuse_unknown
 from resilience._retry import STOP
 
 
@@ -33,6 +34,10 @@ class HedgeConfig:
     non_fatal: frozenset[str] = frozenset({"UNAVAILABLE"})
 
     def __post_init__(self) -> None:
+        refuse_nan(self)
+        refuse_unknown("non_fatal", self.non_fatal)
+        if "OK" in self.non_fatal:
+            raise ValueError("OK is the answer, and no failure to go on after")
         if (self.delay_s is None) == (self.percentile is None):
             raise ValueError("a hedge needs delay_s or percentile, and not both")
         if self.delay_s is not None and self.delay_s < 0:
