@@ -9,26 +9,9 @@ import math
 import re
 from typing import Any, Final
 
-CODES: Final = frozenset(
-    {
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    }
-)
+from resilience._outcome import CODES
+
+ERRORS: Final = frozenset(CODES) - {"OK"}
 # Of each policy that grpcio runs for Python: its fields.
 _POLICIES: Final[dict[str, set[str]]] = {
     "pick_first": {"shuffleAddressList"},
@@ -223,7 +206,7 @@ def _retry(value: Any) -> None:
         raise ValueError("gRPC bounds initialBackoff by maxBackoff")
     _number(retry, "backoffMultiplier", 1e-9, math.inf)
     codes = _list(retry["retryableStatusCodes"], "retryableStatusCodes")
-    if not codes or not {str(code) for code in codes} <= CODES:
+    if not codes or not {str(code) for code in codes} <= ERRORS:
         raise ValueError("retryableStatusCodes must name statuses other than OK")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from resilience.native._check import CODES, check_service_config
+from resilience.native._check import ERRORS, check_service_config
 
 
 def _seconds(value: float) -> str:
@@ -153,7 +153,7 @@ class NativeRetry:
             raise ValueError("0.01 <= backoff_s <= backoff_max_s must hold")
         if self.multiplier <= 0:
             raise ValueError("multiplier must be more than 0")
-        if not self.retry_on or self.retry_on - CODES:
+        if not self.retry_on or self.retry_on - ERRORS:
             raise ValueError("retry_on must name statuses other than OK")
 
 

@@ -13,21 +13,22 @@ from typing import Any, Final
 import grpc
 from grpc import aio
 
-from resilience._outcome import HEALTHY_CODES
+from resilience._outcome import CODES, HEALTHY_CODES
 from resilience.native._load import TRAILER, LoadReporter
 from resilience.server_handlers import rebuild
 
 _LOG = logging.getLogger(__name__)
 # A caller's mistake is no error of the server; an unexpected exception is.
 _NO_ERRORS: Final = (HEALTHY_CODES | {"CANCELLED"}) - {"UNKNOWN"}
-_BY_NUMBER: Final = {status.value[0]: status.name for status in grpc.StatusCode}
 
 
 def _fine(code: Any) -> bool:
     """Tell whether a code, as a handler may set it, is no error of the server."""
     if code is None:
         return True
-    name = _BY_NUMBER.get(code) if isinstance(code, int) else getattr(code, "name", "")
+    if isinstance(code, int):
+        return 0 <= code < len(CODES) and CODES[code] in _NO_ERRORS
+    name = getattr(code, "name", "")
     return name in _NO_ERRORS
 
 
