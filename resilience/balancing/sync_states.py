@@ -36,6 +36,9 @@ class States:
             told = self._told
         if told is not None:
             callback(told)
+        # Who is connected somewhere needs no connecting. And grpc's watching thread
+        # fails when a channel closes that was to connect and has not begun to.
+        connect = connect and told is not grpc.ChannelConnectivity.READY
         for channel in channels:
             self.watch(channel, connect=connect)
 
