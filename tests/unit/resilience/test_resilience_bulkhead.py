@@ -115,9 +115,17 @@ def test_a_waiter_whose_loop_is_closed_takes_no_place_along():
     assert bulkhead.try_enter()
     loop = asyncio.new_event_loop()
     loop.close()
-    bulkhead._join(lambda: loop.call_soon_threadsafe(print))
     woken = []
-    bulkhead._join(lambda: woken.append(True))
+
+    def wake():
+        try:
+            loop.call_soon_threadsafe(print)
+        except RuntimeError:
+            return False
+        return True
+
+    bulkhead._join(wake)
+    bulkhead._join(lambda: woken.append(True) is None)
 
     bulkhead.leave()
 

@@ -1,4 +1,4 @@
-"""Shared loads that are cancelled from within, and errors that are not kept for ever."""
+"""Shared loads that are cancelled from within, and errors that are let go."""
 
 import asyncio
 import gc
