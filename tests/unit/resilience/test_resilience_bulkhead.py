@@ -107,29 +107,3 @@ def test_a_raised_limit_lets_waiters_in():
     bulkhead.reconfigure(BulkheadConfig(limit=1))
 
     assert "<Bulkhead x 2/1 in flight, 0 waiting>" == repr(bulkhead)
-
-
-def test_a_waiter_whose_loop_is_closed_takes_no_place_along():
-    """The place goes to the next who waits, and the one who leaves hears nothing."""
-    bulkhead = Bulkhead("x", BulkheadConfig(limit=1, max_wait_s=20))
-    assert bulkhead.try_enter()
-    loop = asyncio.new_event_loop()
-    loop.close()
-    woken = []
-
-    def wake():
-        try:
-            loop.call_soon_threadsafe(print)
-        except RuntimeError:
-            return False
-        return True
-
-    bulkhead._join(wake)
-    bulkhead._join(lambda: woken.append(True) is None)
-
-    bulkhead.leave()
-
-    assert [True] == woken
-    assert 1 == bulkhead.in_flight
-    bulkhead.leave()
-    assert bulkhead.try_enter()
