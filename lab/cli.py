@@ -10,7 +10,18 @@ from typing import NoReturn
 
 import click
 
-from lab.commands import certs, chaos, demo, flags, logs, report, status, traces, up
+from lab.commands import (
+    bench,
+    certs,
+    chaos,
+    demo,
+    flags,
+    logs,
+    report,
+    status,
+    traces,
+    up,
+)
 from lab.results import Exit
 
 
@@ -39,6 +50,7 @@ for command in (
     chaos.chaos,
     report.report,
     certs.certs,
+    bench.bench,
 ):
     seawall.add_command(command)
 

@@ -1,23 +1,18 @@
-"""Everything a gRPC process needs to be seen: interceptors, attempts, events."""
+"""The interceptors a gRPC process needs to be seen."""
 
 import grpc
 from opentelemetry.trace import TracerProvider
 
-from observability.attempts import AttemptSpan, AttemptSpans
 from observability.client_spans import (
     StreamStreamSpans,
     StreamUnarySpans,
     UnaryStreamSpans,
     UnaryUnarySpans,
 )
-from observability.events import EventRecorder
 from observability.metrics import Metrics
 from observability.server_spans import ServerSpans
 
 __all__ = [
-    "AttemptSpan",
-    "AttemptSpans",
-    "EventRecorder",
     "aio_client_interceptors",
     "aio_server_interceptors",
 ]

@@ -32,6 +32,7 @@ ATTEMPT_TARGET: Final = "seawall.target"  # "catalog@eu"
 CANCELLED_BY: Final = "seawall.cancelled_by"  # caller | peer | deadline
 DEADLINE_REMAINING_MS: Final = "seawall.deadline.remaining_ms"
 REFUSAL: Final = "seawall.refusal"  # breaker_open | bulkhead | deadline | budget
+ORIGIN: Final = "seawall.origin"  # the hop that really failed
 PAYLOAD_BYTES: Final = "seawall.payload.bytes"
 
 # Metadata keys on the wire.
@@ -95,6 +96,13 @@ EVENT_CALL_REFUSED: Final = "seawall.call.refused"
 EVENT_CALL_COALESCED: Final = "seawall.call.coalesced"
 EVENT_FALLBACK_SERVED: Final = "seawall.fallback.served"
 EVENT_DEADLINE_REFUSED: Final = "seawall.deadline.refused"
+EVENT_HEDGE_SENT: Final = "seawall.hedge.sent"
+EVENT_HEDGE_REFUSED: Final = "seawall.hedge.refused"
+EVENT_LIMIT_CHANGED: Final = "seawall.limit.changed"
+EVENT_BACKEND_PICKED: Final = "seawall.backend.picked"
+EVENT_BACKEND_EJECTED: Final = "seawall.backend.ejected"
+EVENT_BACKEND_RETURNED: Final = "seawall.backend.returned"
+EVENT_FAULT_INJECTED: Final = "seawall.fault.injected"
 EVENT_GATEWAY_EJECTED: Final = "seawall.gateway.ejected"
 EVENT_SLOW_PLAN: Final = "seawall.db.plan"
 # Class names of what policies report, and the event each becomes.
@@ -108,6 +116,13 @@ EVENTS: Final = MappingProxyType(
         "CallCoalesced": EVENT_CALL_COALESCED,
         "FallbackServed": EVENT_FALLBACK_SERVED,
         "DeadlineRefused": EVENT_DEADLINE_REFUSED,
+        "HedgeSent": EVENT_HEDGE_SENT,
+        "HedgeRefused": EVENT_HEDGE_REFUSED,
+        "LimitChanged": EVENT_LIMIT_CHANGED,
+        "BackendPicked": EVENT_BACKEND_PICKED,
+        "BackendEjected": EVENT_BACKEND_EJECTED,
+        "BackendReturned": EVENT_BACKEND_RETURNED,
+        "FaultInjected": EVENT_FAULT_INJECTED,
         "GatewayEjected": EVENT_GATEWAY_EJECTED,
     }
 )

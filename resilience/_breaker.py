@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 import pybreaker
 
+from resilience._breaker_circuit import CLOSED, HALF_OPEN, OPEN, Circuit
 from resilience._breaker_config import BreakerConfig, Mode, Permit
 from resilience._errors import CircuitOpenError
 from resilience._events import (
@@ -26,10 +27,7 @@ from resilience._events import (
 from resilience._outcome import CancelledBy, classify
 from resilience._window import CountWindow, TimeWindow, Window
 
-_CLOSED = pybreaker.STATE_CLOSED
-_OPEN = pybreaker.STATE_OPEN
-_HALF_OPEN = pybreaker.STATE_HALF_OPEN
-_STATE_NAMES = {_CLOSED: "closed", _OPEN: "open", _HALF_OPEN: "half_open"}
+_STATE_NAMES = {CLOSED: "closed", OPEN: "open", HALF_OPEN: "half_open"}
 
 
 class CircuitBreaker:
@@ -56,21 +54,21 @@ class CircuitBreaker:
         self._clock = clock
         self._listener = listener
         self._rng = rng or random.Random()  # noqa: S311  # spreads trials, no secret
-        self._circuit = pybreaker.CircuitBreaker(
-            name=name, state_storage=storage, listeners=list(circuit_listeners)
-        )
+        self._circuit = Circuit(name, storage, circuit_listeners)
+        self._storage = self._circuit.storage
         self._lock = threading.RLock()
         self._mode: Mode = config.mode
         self._seen = self._circuit.current_state
         self._generation = 0
         self._window = self._new_window()
         self._not_permitted = 0
-        self._openings = 1 if self._seen == _OPEN else 0
+        self._openings = 1 if self._seen == OPEN else 0
         self._open_until = clock() + config.open_s if self._openings else 0.0
         self._trials = 0
         self._last_trial = clock()
         self._reported: set[str] = set()
         self._pending: list[object] = []
+        self._telling = False
 
     @property
     def state(self) -> str:
@@ -102,19 +100,29 @@ class CircuitBreaker:
 
         Raises CircuitOpenError, at once, when no call is admitted now.
         """
+        # A closed breaker takes no lock. The generation is read first: whatever
+        # changes after that only makes the permit void, as if taken before it.
+        generation = self._generation
+        if (
+            self._seen == CLOSED
+            and self._mode == "normal"
+            and self._storage.state == CLOSED
+        ):
+            return Permit(generation, trial=False)
+        return self._acquire_slowly()
+
+    def _acquire_slowly(self) -> Permit:
         refusal: float | None = None
         with self._lock:
+            trial = False
             if self._mode == "normal":
-                if self._circuit.current_state != self._seen:
+                if self._storage.state != self._seen:
                     self._adopt()
-                trial = False
-                if self._seen != _CLOSED:
+                if self._seen != CLOSED:
                     refusal = self._try_trial()
                     trial = True
-            else:
-                trial = False
-                if self._mode == "forced_open":
-                    refusal = self.config.open_s
+            elif self._mode == "forced_open":
+                refusal = self.config.open_s
             if refusal is None:
                 permit = Permit(self._generation, trial=trial)
             else:
@@ -137,15 +145,18 @@ class CircuitBreaker:
             permit.settled = True
             if permit.generation != self._generation or self._mode == "disabled":
                 return
-            self._window.add(failed=not ok, slow=latency_s > self.config.slow_after_s)
-            self._judge(trial=permit.trial)
-            for listener in self._circuit.listeners:
-                if ok:
-                    listener.success(self._circuit)
-                else:
-                    listener.failure(self._circuit, _RecordedFailure())
+            window = self._window
+            window.add(
+                failed=not ok,
+                slow=latency_s > self.config.slow_after_s,
+                latency_s=latency_s,
+            )
+            if window.calls >= self._least:
+                self._judge(trial=permit.trial)
         if self._pending:
             self._flush()
+        if self._circuit.heard:
+            self._circuit.tell(ok=ok)
 
     def settle(
         self,
@@ -157,6 +168,9 @@ class CircuitBreaker:
         passed_on: bool = False,
     ) -> None:
         """Give *permit* back with a status, judged as the configuration says."""
+        if code == "OK":
+            self.record(permit, ok=True, latency_s=latency_s)
+            return
         config = self.config
         verdict = classify(
             code,
@@ -181,29 +195,29 @@ class CircuitBreaker:
 
     def open(self) -> None:
         """Open now, as if a threshold had been reached."""
-        self._switch("normal", _OPEN)
+        self._switch("normal", OPEN)
 
     def close(self) -> None:
         """Close now and forget what was counted."""
-        self._switch("normal", _CLOSED)
+        self._switch("normal", CLOSED)
 
     def half_open(self) -> None:
         """Admit trials now. Raises ValueError from closed: there is nothing to try."""
         if self.state == "closed":
             raise ValueError(f"circuit {self.name} is closed, it cannot half-open")
-        self._switch("normal", _HALF_OPEN)
+        self._switch("normal", HALF_OPEN)
 
     def force_open(self) -> None:
         """Refuse everything until told otherwise."""
-        self._switch("forced_open", _OPEN)
+        self._switch("forced_open", OPEN)
 
     def disable(self) -> None:
         """Admit everything and record nothing until told otherwise."""
-        self._switch("disabled", _CLOSED)
+        self._switch("disabled", CLOSED)
 
     def watch_only(self) -> None:
         """Admit everything, record it, and only report when it would have opened."""
-        self._switch("metrics_only", _CLOSED)
+        self._switch("metrics_only", CLOSED)
 
     def _switch(self, mode: Mode, state: str) -> None:
         with self._lock:
@@ -217,16 +231,16 @@ class CircuitBreaker:
         """Count a trial in and return None, or return how long to stay away."""
         config = self.config
         now = self._clock()
-        if self._seen == _HALF_OPEN and config.half_open_max_wait_s is not None:
+        if self._seen == HALF_OPEN and config.half_open_max_wait_s is not None:
             # resilience4j counts from the change of state; counted from the last
             # trial, sparse traffic whose trials all told does not reopen it.
             gave_up = self._last_trial + config.half_open_max_wait_s
             if now >= gave_up and self._trials > self._window.calls:
-                self._enter(_OPEN, "half_open_max_wait", at=gave_up)
-        if self._seen == _OPEN:
+                self._enter(OPEN, "half_open_max_wait", at=gave_up)
+        if self._seen == OPEN:
             if now < self._open_until:
                 return self._open_until - now
-            self._enter(_HALF_OPEN, "open_interval_over")
+            self._enter(HALF_OPEN, "open_interval_over")
         if self._trials < config.half_open_permits:
             self._trials += 1
             self._last_trial = now
@@ -236,18 +250,16 @@ class CircuitBreaker:
     def _judge(self, *, trial: bool) -> None:
         window, config = self._window, self.config
         calls = window.calls
-        if calls < self._least:
-            return
         if window.failed >= config.failure_rate * calls:
             self._exceeded("failure_rate")
         elif window.slow >= config.slow_rate * calls:
             self._exceeded("slow_rate")
         elif trial:
-            self._enter(_CLOSED, "trials_succeeded")
+            self._enter(CLOSED, "trials_succeeded")
 
     def _exceeded(self, reason: str) -> None:
         if self._mode == "normal":
-            self._enter(_OPEN, reason)
+            self._enter(OPEN, reason)
         elif reason not in self._reported:
             self._reported.add(reason)
             self._pending.append(
@@ -267,12 +279,7 @@ class CircuitBreaker:
         self, state: str, reason: str, *, at: float | None = None, old: str = ""
     ) -> None:
         before = old or self.state
-        if state == _OPEN:
-            self._circuit.open()
-        elif state == _HALF_OPEN:
-            self._circuit.half_open()
-        else:
-            self._circuit.close()
+        self._circuit.go(state)
         metrics = self._snapshot()
         self._arrive(state, at=self._clock() if at is None else at)
         self._tell(before, self.state, reason, metrics)
@@ -281,15 +288,15 @@ class CircuitBreaker:
         """Set up what the new *state* counts; earlier permits become void."""
         self._seen = state
         self._generation += 1
-        if state == _OPEN:
+        if state == OPEN:
             # The window stays readable, so that an operator sees what opened it.
             self._openings += 1
             self._open_until = at + self._interval()
             return
-        self._window = self._new_window(half_open=state == _HALF_OPEN)
+        self._window = self._new_window(half_open=state == HALF_OPEN)
         self._not_permitted = 0
         self._reported.clear()
-        if state == _HALF_OPEN:
+        if state == HALF_OPEN:
             self._trials = 0
             self._last_trial = at
         else:
@@ -299,9 +306,13 @@ class CircuitBreaker:
         config = self.config
         # A float overflows after some thousand openings; the cap is long reached.
         grown = config.open_s * config.open_factor ** min(self._openings - 1, 100)
-        interval = max(config.open_s, min(grown, config.open_max_s))
+        # Room for the spread: cut off at the cap, half of them would meet there.
+        most = config.open_max_s / (1 + config.open_jitter)
+        interval = max(config.open_s, min(grown, most))
         spread = config.open_jitter * interval
-        return interval + self._rng.uniform(-spread, spread) if spread else interval
+        if spread:
+            interval += self._rng.uniform(-spread, spread)
+        return min(interval, max(config.open_s, config.open_max_s))
 
     def _new_window(self, *, half_open: bool = False) -> Window:
         config = self.config
@@ -324,6 +335,7 @@ class CircuitBreaker:
             failure_rate=window.failed / calls if known else None,
             slow_rate=window.slow / calls if known else None,
             not_permitted=self._not_permitted,
+            total_s=window.total_us / 1e6,
         )
 
     def _tell(
@@ -341,10 +353,18 @@ class CircuitBreaker:
 
     def _flush(self) -> None:
         """Tell the listener what happened, outside the lock and in order."""
-        with self._lock:
-            events, self._pending = self._pending, []
-        for event in events:
-            emit(self._listener, event)
+        while True:
+            with self._lock:
+                # Who is telling already tells this too: two would mix the order.
+                if self._telling or not self._pending:
+                    return
+                self._telling = True
+                events, self._pending = self._pending, []
+            try:
+                for event in events:
+                    emit(self._listener, event)
+            finally:
+                self._telling = False
 
     def __repr__(self) -> str:
         metrics = self.metrics()
@@ -355,7 +375,3 @@ class CircuitBreaker:
         if metrics.slow:
             words.append(f"{metrics.slow} slow")
         return f"<CircuitBreaker {', '.join(words)}>"
-
-
-class _RecordedFailure(Exception):  # noqa: N818  # names what happened, is never raised
-    """Stands for the failure in pybreaker's listener signature."""

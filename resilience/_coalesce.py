@@ -18,13 +18,21 @@ from resilience._copies import (
     Copies,
     Copy,
     K,
+    LoadCancelledError,
     Source,
     V,
 )
 from resilience._deadline import deadline_scope
 from resilience._events import CallCoalesced, Listener, emit
 
-__all__ = ["Aged", "CacheConfig", "Cached", "Coalescer", "tell"]
+__all__ = [
+    "Aged",
+    "CacheConfig",
+    "Cached",
+    "Coalescer",
+    "LoadCancelledError",
+    "tell",
+]
 
 
 async def _done(task: "asyncio.Task[Aged[V]]", within_s: float) -> bool:
@@ -72,7 +80,8 @@ class Coalescer(Generic[K, V]):
         """Return the answer for *key*, by *load* where no copy will do.
 
         The age of what *load* gives as `Aged` counts on. Raises what *load* raised,
-        to everybody who waited for it.
+        to everybody who waited for it; LoadCancelledError where it was cancelled from
+        within, as gRPC cancels the calls of a channel that closes.
         """
         if config is None:
             config = self._config() if callable(self._config) else self._config
@@ -82,13 +91,9 @@ class Coalescer(Generic[K, V]):
             if verdict == "early" and key not in self._loads:
                 self._start(key, load, config)
             return self._served(key, copy, now, "hit")
-        if copy is not None and config.stale_while_revalidate:
-            joins = key in self._loads
-            task = self._loads[key] if joins else self._start(key, load, config)
-            # A quick load spares the reader the old copy; a slow one not the wait.
-            if config.stale_wait_s and await _done(task, config.stale_wait_s):
-                return self._loaded(key, task.result(), "joined" if joins else "fresh")
-            return self._served(key, copy, self._clock(), "stale")
+        bridged = verdict == "failing" or config.stale_while_revalidate
+        if copy is not None and bridged:
+            return await self._bridge(key, copy, load, config, begin=verdict == "stale")
         try:
             if not config.single_flight:
                 return self._loaded(key, await self._load(key, load, config), "fresh")
@@ -127,6 +132,24 @@ class Coalescer(Generic[K, V]):
         self._loads.clear()
         self._copies.clear()
 
+    async def _bridge(
+        self,
+        key: K,
+        copy: Copy[V],
+        load: Callable[[], Awaitable[V | Aged[V]]],
+        config: CacheConfig,
+        *,
+        begin: bool,
+    ) -> Cached[V]:
+        if begin:
+            running = self._loads.get(key)
+            task = running or self._start(key, load, config)
+            # A quick load spares the reader the old copy; a slow one not the wait.
+            if config.stale_wait_s and await _done(task, config.stale_wait_s):
+                source: Source = "joined" if running else "fresh"
+                return self._loaded(key, task.result(), source)
+        return self._served(key, copy, self._clock(), "stale")
+
     def _loaded(self, key: K, found: Aged[V], source: Source) -> Cached[V]:
         if source == "joined":
             tell(self._listener, key, source, found.age_s)
@@ -143,9 +166,14 @@ class Coalescer(Generic[K, V]):
         self, key: K, load: Callable[[], Awaitable[V | Aged[V]]], config: CacheConfig
     ) -> asyncio.Task[Aged[V]]:
         async def run() -> Aged[V]:
-            with deadline_scope(None):
-                async with asyncio.timeout(config.load_timeout_s):
+            try:
+                with deadline_scope(None):
                     return await self._load(key, load, config, lambda: mine)
+            except asyncio.CancelledError as error:
+                if mine.cancelling():
+                    raise
+                # Passed on as it is, it would cancel readers whom nobody cancelled.
+                raise LoadCancelledError("a shared load was cancelled") from error
 
         mine = asyncio.get_running_loop().create_task(run())
         self._loads[key] = mine
@@ -159,15 +187,20 @@ class Coalescer(Generic[K, V]):
         config: CacheConfig,
         owner: "Callable[[], asyncio.Task[Aged[V]]] | None" = None,
     ) -> Aged[V]:
+        def replaced() -> bool:
+            return owner is not None and self._loads.get(key) is not owner()
+
         started = self._clock()
         try:
-            given = await load()
+            # Who loads for himself has a deadline of his own.
+            async with asyncio.timeout(config.load_timeout_s if owner else None):
+                given = await load()
         except Exception as error:
-            self._copies.failed(key, error, config)
+            if not replaced():
+                self._copies.failed(key, error, config)
             raise
         found = given if isinstance(given, Aged) else Aged(given, 0.0)
-        replaced = owner is not None and self._loads.get(key) is not owner()
-        self._copies.keep(key, found, started, config, replaced=replaced)
+        self._copies.keep(key, found, started, config, replaced=replaced())
         return found
 
     def _finished(self, key: K, task: "asyncio.Task[Aged[V]]") -> None:

@@ -1,4 +1,4 @@
-"""The coalescer for threads: identical reads share one load, made by the first."""
+"""The coalescer for threads: identical reads share one load, made in its own thread."""
 
 import contextvars
 import random
@@ -14,12 +14,13 @@ from resilience._events import Listener
 
 
 class _Load(Generic[V]):
-    """A load that several threads wait for."""
+    """A load that several threads wait for, until *ends_at* on the owner's clock."""
 
-    __slots__ = ("done", "error", "found")
+    __slots__ = ("done", "ends_at", "error", "found")
 
-    def __init__(self) -> None:
+    def __init__(self, ends_at: float | None) -> None:
         self.done = threading.Event()
+        self.ends_at = ends_at
         self.found: Aged[V] | None = None
         self.error: BaseException | None = None
 
@@ -28,12 +29,14 @@ class BlockingCoalescer(Generic[K, V]):
     """Answers reads by key, for threads; see CacheConfig and Coalescer.
 
     The load runs in a thread of its own, so that a reader who gives up leaves it to
-    the others. *load_timeout_s* cannot stop a thread: give the load its own timeout.
+    the others. A thread cannot be stopped: after *load_timeout_s* its load counts as
+    failed and the next reader begins another, but it runs on, so that a load should
+    have a timeout of its own too.
     """
 
     def __init__(
         self,
-        config: CacheConfig,
+        config: CacheConfig | Callable[[], CacheConfig],
         *,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -53,39 +56,57 @@ class BlockingCoalescer(Generic[K, V]):
         load: Callable[[], V | Aged[V]],
         *,
         timeout_s: float | None = None,
+        config: CacheConfig | None = None,
     ) -> Cached[V]:
         """Return the answer for *key*, by *load* where no copy will do.
 
-        Raises what *load* raised, and TimeoutError when it took longer than this
-        reader can wait.
+        Raises what *load* raised, and TimeoutError when it took longer than it may
+        or than this reader can wait.
         """
-        config = self._config
+        config = config or self._current()
         with self._lock:
             now = self._clock()
+            running = self._running(key, config, now)
             verdict, copy = self._copies.look(key, config, now)
-            running = self._loads.get(key)
-            mine = running
-            if verdict != "fresh" and running is None:
-                mine = self._start(key, load)
-        if copy is not None:
-            if verdict in {"fresh", "early"}:
-                return self._served(key, copy, now, "hit")
-            if config.stale_while_revalidate:
-                assert mine is not None
-                if config.stale_wait_s and mine.done.wait(config.stale_wait_s):
-                    found = mine.found
-                    if found is not None:
-                        return self._loaded(key, found, running is not None)
-                return self._served(key, copy, self._clock(), "stale")
+            mine, begins = running, False
+            if running is None and verdict not in {"fresh", "failing"}:
+                mine, begins = self._enlist(key, config, now), True
+        if begins and mine is not None:
+            self._begin(key, load, mine, config)
+        if copy is not None and verdict in {"fresh", "early"}:
+            return self._served(key, copy, now, "hit")
+        if copy is not None and (verdict == "failing" or config.stale_while_revalidate):
+            # A quick load spares the reader the old copy; a slow one not the wait.
+            if mine is not None and verdict != "failing" and config.stale_wait_s:
+                self._wait(mine, config.stale_wait_s, timeout_s)
+                if mine.found is not None:
+                    return self._loaded(key, mine.found, joined=not begins)
+            return self._served(key, copy, self._clock(), "stale")
         assert mine is not None
-        if not mine.done.wait(timeout_s):
-            raise TimeoutError("a shared load took longer than its reader can wait")
-        if mine.found is None:
-            assert mine.error is not None
-            if copy is not None:
+        try:
+            found = self._outcome(key, mine, timeout_s, config)
+        except Exception:
+            if copy is not None and mine.error is not None:
                 return self._served(key, copy, self._clock(), "stale")
-            raise mine.error
-        return self._loaded(key, mine.found, running is not None)
+            raise
+        return self._loaded(key, found, joined=not begins)
+
+    def refresh(
+        self,
+        key: K,
+        load: Callable[[], V | Aged[V]],
+        *,
+        timeout_s: float | None = None,
+    ) -> None:
+        """Replace the copy of *key* now, however fresh; see Coalescer.refresh."""
+        config = self._current()
+        with self._lock:
+            now = self._clock()
+            running = self._running(key, config, now)
+            mine = running or self._enlist(key, config, now)
+        if running is None:
+            self._begin(key, load, mine, config)
+        self._outcome(key, mine, timeout_s, config)
 
     def expire(self, key: K) -> None:
         """Make the copy of *key* stale now, and let nobody join a load begun before."""
@@ -93,46 +114,120 @@ class BlockingCoalescer(Generic[K, V]):
             self._loads.pop(key, None)
             self._copies.expire(key)
 
-    def _start(self, key: K, load: Callable[[], V | Aged[V]]) -> _Load[V]:
-        mine: _Load[V] = _Load()
-        if self._config.single_flight:
+    def expire_all(self) -> None:
+        """Make every copy stale now."""
+        with self._lock:
+            self._loads.clear()
+            self._copies.expire()
+
+    def clear(self) -> None:
+        """Forget every copy."""
+        with self._lock:
+            self._loads.clear()
+            self._copies.clear()
+
+    def _current(self) -> CacheConfig:
+        return self._config() if callable(self._config) else self._config
+
+    def _running(self, key: K, config: CacheConfig, now: float) -> _Load[V] | None:
+        """Return the load to join; one whose time is up has failed."""
+        running = self._loads.get(key)
+        if running is None or running.ends_at is None or now < running.ends_at:
+            return running
+        self._give_up(key, running, config)
+        return None
+
+    def _give_up(self, key: K, mine: _Load[V], config: CacheConfig) -> None:
+        if mine.error is None:
+            mine.error = TimeoutError("a shared load took longer than it may")
+        if self._loads.get(key) is mine:
+            del self._loads[key]
+            if isinstance(mine.error, Exception):
+                self._copies.failed(key, mine.error, config)
+
+    def _enlist(self, key: K, config: CacheConfig, now: float) -> _Load[V]:
+        limit = config.load_timeout_s
+        mine: _Load[V] = _Load(None if limit is None else now + limit)
+        if config.single_flight:
             self._loads[key] = mine
-        context = contextvars.copy_context()
-        threading.Thread(
-            target=context.run,
-            args=(self._run, key, load, mine),
-            name="coalesced-load",
-            daemon=True,
-        ).start()
         return mine
 
-    def _run(self, key: K, load: Callable[[], V | Aged[V]], mine: _Load[V]) -> None:
+    def _begin(
+        self,
+        key: K,
+        load: Callable[[], V | Aged[V]],
+        mine: _Load[V],
+        config: CacheConfig,
+    ) -> None:
+        context = contextvars.copy_context()
+        thread = threading.Thread(
+            target=context.run,
+            args=(self._run, key, load, mine, config),
+            name="coalesced-load",
+            daemon=True,
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # No thread to be had: those who joined already must hear of it.
+            self._failed(key, mine, error, config)
+
+    def _run(
+        self,
+        key: K,
+        load: Callable[[], V | Aged[V]],
+        mine: _Load[V],
+        config: CacheConfig,
+    ) -> None:
         started = self._clock()
         try:
             with deadline_scope(None):
                 given = load()
         except BaseException as error:  # noqa: BLE001  # told to whoever waits
-            with self._lock:
-                if isinstance(error, Exception):
-                    self._copies.failed(key, error, self._config)
-                self._forget(key, mine)
-            mine.error = error
-            mine.done.set()
+            self._failed(key, mine, error, config)
             return
         found = given if isinstance(given, Aged) else Aged(given, 0.0)
         with self._lock:
-            shared = self._config.single_flight
-            replaced = shared and self._loads.get(key) is not mine
-            self._copies.keep(key, found, started, self._config, replaced=replaced)
-            self._forget(key, mine)
+            replaced = config.single_flight and self._loads.get(key) is not mine
+            self._copies.keep(key, found, started, config, replaced=replaced)
+            if self._loads.get(key) is mine:
+                del self._loads[key]
         mine.found = found
         mine.done.set()
 
-    def _forget(self, key: K, mine: _Load[V]) -> None:
-        if self._loads.get(key) is mine:
-            del self._loads[key]
+    def _failed(
+        self, key: K, mine: _Load[V], error: BaseException, config: CacheConfig
+    ) -> None:
+        with self._lock:
+            mine.error = error
+            if config.single_flight:
+                self._give_up(key, mine, config)
+            elif isinstance(error, Exception):
+                self._copies.failed(key, error, config)
+        mine.done.set()
 
-    def _loaded(self, key: K, found: Aged[V], joined: bool) -> Cached[V]:  # noqa: FBT001  # private
+    def _wait(self, mine: _Load[V], *bounds_s: float | None) -> bool:
+        left = None if mine.ends_at is None else mine.ends_at - self._clock()
+        known = [bound for bound in (*bounds_s, left) if bound is not None]
+        return mine.done.wait(max(0.0, min(known)) if known else None)
+
+    def _outcome(
+        self, key: K, mine: _Load[V], timeout_s: float | None, config: CacheConfig
+    ) -> Aged[V]:
+        if not self._wait(mine, timeout_s):
+            with self._lock:
+                # A wait may end a hair before the clock says so.
+                now = self._clock() + 0.001
+                late = mine.ends_at is not None and now >= mine.ends_at
+                if late and not mine.done.is_set():
+                    self._give_up(key, mine, config)
+        if mine.found is not None:
+            return mine.found
+        if mine.error is not None:
+            raise mine.error
+        raise TimeoutError("a shared load took longer than its reader can wait")
+
+    def _loaded(self, key: K, found: Aged[V], *, joined: bool) -> Cached[V]:
         source: Source = "joined" if joined else "fresh"
         if joined:
             tell(self._listener, key, source, found.age_s)

@@ -3,17 +3,22 @@
 The bookkeeping that both coalescers share; pure, and not safe between threads.
 """
 
+import itertools
 import math
 import random
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Generic, Literal, NamedTuple, TypeVar
+
+from resilience._checks import refuse_nan
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 Source = Literal["fresh", "hit", "stale", "joined"]
-Verdict = Literal["fresh", "early", "stale", "gone"]
+# "failing" is stale too, and its load failed so lately that none is to be begun.
+Verdict = Literal["fresh", "early", "stale", "failing", "gone"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +36,8 @@ class CacheConfig:
     With *early_refresh_beta* above 0 a reader begins a load before the copy expires,
     the likelier the nearer that is and the longer loads take: XFetch (Vattani,
     Chierichetti and Lowenstein, VLDB 2015), whose best beta is 1. A load's error is
-    told to later readers for *error_ttl_s* seconds instead of another load.
+    told to later readers for *error_ttl_s* seconds instead of another load; where an
+    old copy may still be served they get that, and no load is begun either.
     """
 
     ttl_s: float = 5.0
@@ -46,6 +52,7 @@ class CacheConfig:
     error_ttl_s: float = 0.0
 
     def __post_init__(self) -> None:
+        refuse_nan(self)
         if min(self.ttl_s, self.stale_s, self.stale_wait_s, self.error_ttl_s) < 0:
             raise ValueError(
                 "ttl_s, stale_s, stale_wait_s and error_ttl_s must not be negative"
@@ -56,6 +63,8 @@ class CacheConfig:
             raise ValueError("jitter must be in [0, 1)")
         if self.early_refresh_beta < 0:
             raise ValueError("early_refresh_beta must not be negative")
+        if self.load_timeout_s is not None and self.load_timeout_s <= 0:
+            raise ValueError("load_timeout_s must be more than 0, or None")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +89,10 @@ class Aged(Generic[V]):
     age_s: float
 
 
+class LoadCancelledError(Exception):
+    """A shared load was cancelled from within; its readers were not."""
+
+
 class Copy(Generic[V]):
     """One answer and its times, on the owner's clock."""
 
@@ -102,6 +115,8 @@ class Copy(Generic[V]):
 
 class _Error(NamedTuple):
     error: Exception
+    # Every raise adds to an error's traceback; told from here it stays as short.
+    traceback: TracebackType | None
     until: float
 
 
@@ -119,29 +134,44 @@ class Copies(Generic[K, V]):
     ) -> tuple[Verdict, Copy[V] | None]:
         """Return what may be done with the copy of *key*, and the copy.
 
-        Raises the error of the last load while that is to be told.
+        Raises the error of the last load while that is to be told, and no copy will do.
         """
-        if self._errors:
-            failed = self._errors.get(key)
-            if failed is not None:
-                if now < failed.until:
-                    raise failed.error
-                del self._errors[key]
+        failed = self._told(key, now) if self._errors else None
         copy = self._copies.get(key)
-        if copy is None:
-            return "gone", None
+        if copy is not None:
+            verdict = self._judge(copy, config, now)
+            if verdict != "gone":
+                # Back in at the end: the first copy is the least recently read.
+                del self._copies[key]
+                self._copies[key] = copy
+                if failed is not None:
+                    verdict = "failing" if verdict == "stale" else "fresh"
+                return verdict, copy
+        if failed is not None:
+            raise failed.error.with_traceback(failed.traceback)
+        return "gone", None
+
+    def _told(self, key: K, now: float) -> _Error | None:
+        failed = self._errors.get(key)
+        if failed is not None and now >= failed.until:
+            del self._errors[key]
+            failed = None
+        # Keys that nobody asks for again: an error keeps what its frames held.
+        for other in list(itertools.islice(self._errors, 2)):
+            if now >= self._errors[other].until:
+                del self._errors[other]
+        return failed
+
+    def _judge(self, copy: Copy[V], config: CacheConfig, now: float) -> Verdict:
         if now < copy.fresh_until:
-            # Back in at the end: the first copy is the least recently read.
-            del self._copies[key]
-            self._copies[key] = copy
             beta = config.early_refresh_beta
             if beta:
                 chance = 1.0 - self._rng.random()
                 if now - copy.load_s * beta * math.log(chance) >= copy.fresh_until:
-                    return "early", copy
-            return "fresh", copy
+                    return "early"
+            return "fresh"
         until = min(copy.stale_until, copy.loaded_at + config.ttl_s + config.stale_s)
-        return ("stale", copy) if now < until else ("gone", None)
+        return "stale" if now < until else "gone"
 
     def keep(
         self,
@@ -180,7 +210,8 @@ class Copies(Generic[K, V]):
         if not config.error_ttl_s:
             return
         self._errors.pop(key, None)
-        self._errors[key] = _Error(error, self._clock() + config.error_ttl_s)
+        until = self._clock() + config.error_ttl_s
+        self._errors[key] = _Error(error, error.__traceback__, until)
         while len(self._errors) > config.max_entries:
             del self._errors[next(iter(self._errors))]
 

@@ -19,6 +19,7 @@ class BreakerMetrics:
     """A breaker's window at one moment.
 
     Rates are fractions, None while fewer than the minimum calls are known.
+    *total_s* is how many seconds the counted calls took together.
     """
 
     calls: int = 0
@@ -27,6 +28,7 @@ class BreakerMetrics:
     failure_rate: float | None = None
     slow_rate: float | None = None
     not_permitted: int = 0
+    total_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,20 @@
 """Faults put into calls on purpose, for tests; the fields are Envoy's HTTPFault."""
 
+import math
 import random
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
 
 from resilience._events import FaultInjected, Listener, emit
+from resilience._outcome import CODES
+
+# What a client may ask for, as Envoy names it.
+_DELAY: Final = "x-envoy-fault-delay-request"
+_ABORT: Final = "x-envoy-fault-abort-grpc-request"
+_DELAY_PERCENT: Final = "x-envoy-fault-delay-request-percentage"
+_ABORT_PERCENT: Final = "x-envoy-fault-abort-request-percentage"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +24,13 @@ class FaultConfig:
     *delay_percent* of the calls wait *delay_s* seconds first, *abort_percent* end with
     the status *abort* instead of being made or served; both can hit one call.
     *methods* (full names or their last part; None: all) narrows it down, and at most
-    *max_active* delayed calls are held at once. Raises ValueError.
+    *max_active* delayed calls are held at once.
+
+    A server's stream of responses is aborted after *after_messages* of them, or at
+    its end. With *headers* a call may ask a server for its own fault by Envoy's
+    metadata: x-envoy-fault-delay-request (milliseconds),
+    x-envoy-fault-abort-grpc-request (a status number), and the -percentage of
+    either, which only lowers what is configured. Raises ValueError.
     """
 
     delay_s: float = 0.0
@@ -25,17 +39,23 @@ class FaultConfig:
     abort_percent: float = 100.0
     methods: frozenset[str] | None = None
     max_active: int | None = None
+    after_messages: int = 0
+    headers: bool = False
 
     def __post_init__(self) -> None:
-        if self.delay_s < 0:
-            raise ValueError("delay_s must not be negative")
+        if not 0 <= self.delay_s < math.inf:
+            raise ValueError("delay_s must be 0 or more seconds, and end")
         for name in ("delay_percent", "abort_percent"):
             if not 0 <= getattr(self, name) <= 100:
                 raise ValueError(f"{name} must be in [0, 100]")
         if self.abort == "OK":
             raise ValueError("a call cannot be aborted with OK")
+        if self.abort is not None and self.abort not in CODES:
+            raise ValueError(f"gRPC has no status {self.abort!r}")
         if self.max_active is not None and self.max_active < 1:
             raise ValueError("max_active must be at least 1, or None")
+        if self.after_messages < 0:
+            raise ValueError("after_messages must not be negative")
 
 
 class Fault(NamedTuple):
@@ -43,10 +63,37 @@ class Fault(NamedTuple):
 
     delay_s: float
     abort: str | None
+    after_messages: int = 0
+
+
+def asked(config: FaultConfig, metadata: Iterable[tuple[str, Any]]) -> FaultConfig:
+    """Return *config* as a call's metadata changes it; what is no number is ignored."""
+    found: dict[str, Any] = {}
+    for key, value in metadata:
+        if not key.startswith("x-envoy-fault-"):
+            continue
+        try:
+            number = int(value)
+        except ValueError:
+            continue
+        if number < 0:
+            continue
+        if key == _DELAY:
+            found["delay_s"] = number / 1000
+        elif key == _ABORT and 0 < number < len(CODES):
+            found["abort"] = CODES[number]
+        elif key == _DELAY_PERCENT:
+            found["delay_percent"] = min(number, config.delay_percent)
+        elif key == _ABORT_PERCENT:
+            found["abort_percent"] = min(number, config.abort_percent)
+    return replace(config, **found) if found else config
 
 
 class Faults:
-    """Decides for each call; *config* is a value, or a callable asked each time."""
+    """Decides for each call; *config* is a value, or a callable asked each time.
+
+    Safe between threads.
+    """
 
     def __init__(
         self,
@@ -61,7 +108,9 @@ class Faults:
         self._lock = threading.Lock()
         self.active = 0
 
-    def decide(self, method: str) -> Fault | None:
+    def decide(
+        self, method: str, metadata: Iterable[tuple[str, Any]] = ()
+    ) -> Fault | None:
         """Return what happens to this call of *method*, None for nothing.
 
         A fault with a delay is active until `over` is called for it.
@@ -70,6 +119,8 @@ class Faults:
         short = method.rpartition("/")[2]
         if config.methods is not None and not config.methods & {method, short}:
             return None
+        if config.headers:
+            config = asked(config, metadata)
         with self._lock:
             delay = 0.0
             if config.delay_s and self._rng.uniform(0, 100) < config.delay_percent:
@@ -85,7 +136,7 @@ class Faults:
             if delay:
                 self.active += 1
         emit(self._listener, FaultInjected(method=method, delay_s=delay, code=abort))
-        return Fault(delay, abort)
+        return Fault(delay, abort, config.after_messages)
 
     def over(self, fault: Fault) -> None:
         """End what `decide` began."""

@@ -6,6 +6,27 @@ from typing import Final, Literal
 CancelledBy = Literal["caller", "peer", "deadline", "hedge"]
 Verdict = Literal["success", "failure", "ignored"]
 
+# Every status of gRPC; its number is its place in the row.
+CODES: Final = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
+
 # Envoy's admission control filter counts these gRPC statuses as the service
 # working: most of them say that the caller asked for something impossible.
 # CANCELLED is on Envoy's list too; here it is neither success nor failure.

@@ -13,9 +13,13 @@ from tenacity import stop_after_attempt, wait_exponential
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
+from resilience._checks import refuse_nan, refuse_unknown
+
 Jitter = Literal["full", "equal", "decorrelated", "grpc", "none"]
 
 STOP: Final = -1.0
+
+_PUSHBACK_MAX_MS: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,9 @@ class RetryConfig:
     instead; they may read attempt_number, seconds_since_start, idle_for and
     upcoming_sleep. *attempt_timeout_s* bounds each attempt by itself, and one
     that runs into it counts as retryable while the whole call has time left.
+
+    There is no cap on *attempts*; A6 takes more than 5 for 5, so that a native
+    service config made of this retries less. Raises ValueError.
     """
 
     attempts: int = 3
@@ -43,6 +50,7 @@ class RetryConfig:
     stop: stop_base | None = None
 
     def __post_init__(self) -> None:
+        refuse_nan(self)
         if self.attempts < 1:
             raise ValueError("attempts must be at least 1")
         if self.backoff_s < 0 or self.backoff_max_s < self.backoff_s:
@@ -51,6 +59,7 @@ class RetryConfig:
             raise ValueError("multiplier must be at least 1")
         if self.attempt_timeout_s is not None and self.attempt_timeout_s <= 0:
             raise ValueError("attempt_timeout_s must be more than 0, or None")
+        refuse_unknown("retry_on", self.retry_on)
         if "OK" in self.retry_on or "CANCELLED" in self.retry_on:
             raise ValueError("OK and CANCELLED are never retried")
         if self.jitter not in {"full", "equal", "decorrelated", "grpc", "none"}:
@@ -63,6 +72,7 @@ class RetryState:
     __slots__ = (
         "_clock",
         "_config",
+        "_last",
         "_rng",
         "_started",
         "_step",
@@ -84,6 +94,7 @@ class RetryState:
         self._rng = rng
         self._started = started
         self._step = 0
+        self._last = config.backoff_s
         self.attempt_number = 0
         self.idle_for = 0.0
         self.upcoming_sleep = 0.0
@@ -101,6 +112,7 @@ class RetryState:
         if pushback_s is not None:
             # A6: the server's own delay replaces the backoff, which starts anew.
             self._step = 0
+            self._last = config.backoff_s
             delay = pushback_s
         else:
             delay = self._backoff()
@@ -117,8 +129,10 @@ class RetryState:
             wait: Any = config.wait
             return float(wait(self))
         if config.jitter == "decorrelated":
-            high = max(config.backoff_s, self.upcoming_sleep * 3)
-            return min(config.backoff_max_s, rng.uniform(config.backoff_s, high))
+            # The first wait is random too: in AWS's code "last" starts as the base.
+            drawn = rng.uniform(config.backoff_s, self._last * 3)
+            self._last = min(config.backoff_max_s, drawn)
+            return self._last
         real, self.attempt_number = self.attempt_number, self._step
         exponential: Any = wait_exponential(
             multiplier=config.backoff_s,
@@ -146,7 +160,7 @@ def parse_pushback(values: Iterable[str | bytes]) -> float | None:
     """Read the server's grpc-retry-pushback-ms trailers, as gRFC A6 says.
 
     Returns None where there is none, the seconds to wait, or STOP: for a
-    negative number, for what is no number, and for two of them.
+    negative number, for what is no 32-bit number, and for two of them.
     """
     found = list(values)
     if not found:
@@ -156,4 +170,8 @@ def parse_pushback(values: Iterable[str | bytes]) -> float | None:
     text = found[0].decode("latin-1") if isinstance(found[0], bytes) else found[0]
     if not (text.isascii() and text.isdigit()):
         return STOP
-    return int(text) / 1000
+    digits = text.lstrip("0")
+    # Its length first: int() itself raises on thousands of digits.
+    if len(digits) > 10 or int(digits or "0") > _PUSHBACK_MAX_MS:
+        return STOP
+    return int(digits or "0") / 1000

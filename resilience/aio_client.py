@@ -12,7 +12,7 @@ from typing import Any
 from grpc import aio
 
 from resilience._attempt import Attempt
-from resilience._chain import Chain
+from resilience._chain import Chain, Tally
 from resilience._errors import ResilienceError
 from resilience._slot import Failure, Slot
 from resilience.aio_answers import fall_back, shared
@@ -98,15 +98,39 @@ class UnaryUnary(_Face, aio.UnaryUnaryClientInterceptor):
         """Make the call, and make it again where the policy says so."""
         details = client_call_details
         slot = self.chain.slot(details.method)
+        tally = self.chain.tally()
+        if tally is None:
+            return await self._answered(slot, continuation, details, request, None)
+        code: str | None = "CANCELLED"
+        try:
+            call = await self._answered(slot, continuation, details, request, tally)
+            code = (await call.code()).name
+        except Exception:
+            code = None
+            raise
+        finally:
+            self.chain.finished(slot, tally, code)
+        return call
+
+    async def _answered(
+        self,
+        slot: Slot,
+        continuation: Callable[..., Any],
+        details: aio.ClientCallDetails,
+        request: Any,
+        tally: Tally | None,
+    ) -> Any:
         try:
             timeout = slot.timeout(details.timeout, streaming=False)
         except ResilienceError as error:
             return EndedUnaryUnary(error)
         failed: aio.AioRpcError | None
         if slot.plain:
-            call, _ = await attempts(slot, continuation, details, request, timeout)
+            call, _ = await attempts(
+                slot, continuation, details, request, tally, timeout
+            )
             return call
-        make = partial(attempts, slot, continuation, details, request)
+        make = partial(attempts, slot, continuation, details, request, tally)
         if slot.coalesce is not None:
             call, failed = await shared(slot, details, request, timeout, make)
         else:
@@ -127,6 +151,7 @@ async def attempts(
     continuation: Callable[..., Any],
     details: aio.ClientCallDetails,
     request: Any,
+    tally: Tally | None,
     timeout_s: float | None,
 ) -> tuple[Any, aio.AioRpcError | None]:
     """Make a call until it succeeds or may not be made again.
@@ -135,7 +160,12 @@ async def attempts(
     """
     if slot.hedge is not None:
         one = partial(one_attempt, slot, continuation, details, request)
-        return await Hedged(slot, request, details.metadata, timeout_s, one).run()
+        hedged = Hedged(slot, request, details.metadata, timeout_s, one)
+        try:
+            return await hedged.run()
+        finally:
+            if tally is not None:
+                tally.hedges += hedged.extra
     chain = slot.chain
     number = 1
     left = timeout_s
@@ -165,6 +195,8 @@ async def attempts(
         delay = slot.failed(failure, state, attempt=number, ends_at=ends_at)
         if delay is None:
             return call, error
+        if tally is not None:
+            tally.retry(delay)
         await asyncio.sleep(delay)
         number += 1
         left = None if ends_at is None else ends_at - chain.clock()

@@ -148,11 +148,6 @@ def watch(slot: Slot, attempt: Attempt, call: Any, *, counts: Any = None) -> Non
     """
     dropped = weakref.ref(call)
 
-    def finished() -> None:
-        tell()
-        if counts is not None:
-            counts.told.set()
-
     def tell() -> None:
         if attempt.settled:
             return
@@ -170,5 +165,6 @@ def watch(slot: Slot, attempt: Attempt, call: Any, *, counts: Any = None) -> Non
         else:
             slot.failed(failure, None, attempt=1, ends_at=None)
 
+    finished = tell if counts is None else counts.watched(tell)
     if not call.add_callback(finished):
         finished()

@@ -26,15 +26,42 @@ _FallBack = Callable[[Exception], Answer | None]
 class Counts:
     """What the watcher of an attempt and the stream's reader tell each other.
 
-    It refers to neither, so that dropping the stream ends it.
+    It refers to neither, so that dropping the stream ends it. The end is told on a
+    thread of grpc's, or, where the reader is just waiting for a message, by the reader:
+    that message, if it comes, is to be counted before the outcome is told.
     """
 
     def __init__(self, *, renewable: bool) -> None:
         self.messages = 0
         self.renewable = renewable
         self.failure: Failure | None = None
-        # Set once grpc's own thread has told the outcome.
-        self.told = threading.Event()
+        self._lock = threading.Lock()
+        self._reading = False
+        self._ended = False
+        self._tell: Callable[[], None] | None = None
+
+    def watched(self, tell: Callable[[], None]) -> Callable[[], None]:
+        """Return what grpc is to call at the end; *tell* settles the attempt."""
+        self._tell = tell
+        return self._over
+
+    def _over(self) -> None:
+        with self._lock:
+            self._ended = True
+            if not self._reading and self._tell is not None:
+                self._tell()
+
+    def begin(self) -> None:
+        """Note that the reader asks for a message."""
+        with self._lock:
+            self._reading = True
+
+    def end(self, *, over: bool) -> None:
+        """Note that the reader has its answer; *over* says that it was the end."""
+        with self._lock:
+            self._reading = False
+            if (self._ended or over) and self._tell is not None:
+                self._tell()
 
 
 class LiveStream(grpc.Call, grpc.Future):  # type: ignore[type-arg]
@@ -73,13 +100,21 @@ class LiveStream(grpc.Call, grpc.Future):  # type: ignore[type-arg]
 
     def __next__(self) -> Any:
         while True:
+            counts = self._counts
+            counts.begin()
             try:
                 message = next(self._call)
             except grpc.RpcError as error:
+                counts.end(over=True)
                 if not self._renew(error):
                     raise
                 continue
-            self._counts.messages += 1
+            except BaseException as error:
+                # An interrupted reader leaves the call running.
+                counts.end(over=isinstance(error, StopIteration))
+                raise
+            counts.messages += 1
+            counts.end(over=False)
             return message
 
     def _renew(self, error: grpc.RpcError) -> bool:
@@ -87,8 +122,6 @@ class LiveStream(grpc.Call, grpc.Future):  # type: ignore[type-arg]
         counts, slot = self._counts, self._slot
         if not counts.renewable or counts.messages:
             return False
-        # The reader may learn of the end before grpc's own thread tells the outcome.
-        counts.told.wait(1.0)
         failure, counts.failure = counts.failure, None
         counts.renewable = False
         if failure is None:

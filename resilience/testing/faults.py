@@ -1,11 +1,10 @@
 """Fault injection for a channel or a server, aio and blocking, all four call kinds."""
 
 import asyncio
-import inspect
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
 
 import grpc
 from grpc import aio
@@ -18,16 +17,56 @@ from resilience.aio_calls import (
     EndedUnaryStream,
     EndedUnaryUnary,
 )
-from resilience.server_handlers import rebuild
 from resilience.sync_calls import as_ended
+from resilience.testing._server_faults import (
+    TEXT,
+    Source,
+    aio_server_faults,
+    server_faults,
+)
 
-Source = FaultConfig | Callable[[], FaultConfig]
-_TEXT = "fault filter abort"
+_LATE = "Deadline Exceeded"
 
 
-def _error(code: str) -> aio.AioRpcError:
+class _DetailFields(NamedTuple):
+    method: Any
+    timeout: float | None
+    metadata: Any
+    credentials: Any
+    wait_for_ready: bool | None
+    compression: Any
+
+
+class _Details(_DetailFields, grpc.ClientCallDetails):
+    """The call details that blocking grpc reads by attribute."""
+
+
+class _Plan(NamedTuple):
+    """A client's fault against the call's own time."""
+
+    wait_s: float
+    code: str | None
+    text: str
+    timeout: float | None
+
+
+def _plan(fault: Fault, timeout: float | None) -> _Plan:
+    # The delay is the network's, so that it is spent of the call's time.
+    if timeout is not None and fault.delay_s >= timeout:
+        return _Plan(max(0.0, timeout), "DEADLINE_EXCEEDED", _LATE, 0.0)
+    left = None if timeout is None else timeout - fault.delay_s
+    return _Plan(fault.delay_s, fault.abort, TEXT, left)
+
+
+def _faults(config: Source, rng: Any, listener: Listener | None) -> Faults:
+    if isinstance(config, FaultConfig) and (config.after_messages or config.headers):
+        raise ValueError("after_messages and headers are for a server's faults")
+    return Faults(config, rng=rng, listener=listener)
+
+
+def _error(code: str, text: str) -> aio.AioRpcError:
     return aio.AioRpcError(
-        grpc.StatusCode[code], aio.Metadata(), aio.Metadata(), details=_TEXT
+        grpc.StatusCode[code], aio.Metadata(), aio.Metadata(), details=text
     )
 
 
@@ -42,12 +81,14 @@ class _AioFace:
         name = method.decode() if isinstance(method, bytes) else method
         fault = self.faults.decide(name)
         if fault is not None:
+            plan = _plan(fault, details.timeout)
             try:
-                await asyncio.sleep(fault.delay_s)
+                await asyncio.sleep(plan.wait_s)
             finally:
                 self.faults.over(fault)
-            if fault.abort is not None:
-                return self.ended(_error(fault.abort))
+            if plan.code is not None:
+                return self.ended(_error(plan.code, plan.text))
+            details = details._replace(timeout=plan.timeout)
         return await continuation(details, request)
 
 
@@ -95,9 +136,10 @@ def aio_client_faults(
 ) -> list[aio.ClientInterceptor]:
     """Return interceptors that put faults into a grpc.aio channel's calls.
 
-    After the resilience interceptors in the list they look like the network's.
+    After the resilience interceptors in the list they look like the network's: a
+    delay is part of the call's timeout. Raises ValueError for what is a server's.
     """
-    faults = Faults(config, rng=rng, listener=listener)
+    faults = _faults(config, rng, listener)
     return [
         _UnaryUnary(faults),
         _UnaryStream(faults),
@@ -119,12 +161,21 @@ class _Client(
     def _call(self, continuation: Any, details: Any, request: Any) -> Any:
         fault = self.faults.decide(details.method)
         if fault is not None:
+            plan = _plan(fault, details.timeout)
             try:
-                self._sleep(fault.delay_s)
+                self._sleep(plan.wait_s)
             finally:
                 self.faults.over(fault)
-            if fault.abort is not None:
-                return as_ended(fault.abort, _TEXT)
+            if plan.code is not None:
+                return as_ended(plan.code, plan.text)
+            details = _Details(
+                details.method,
+                plan.timeout,
+                details.metadata,
+                details.credentials,
+                details.wait_for_ready,
+                details.compression,
+            )
         return continuation(details, request)
 
     def intercept_unary_unary(
@@ -155,107 +206,12 @@ def client_faults(
     listener: Listener | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[grpc.UnaryUnaryClientInterceptor]:
-    """Return the interceptor that puts faults into a blocking channel's calls."""
-    return [_Client(Faults(config, rng=rng, listener=listener), sleep)]
+    """Return the interceptor that puts faults into a blocking channel's calls.
 
-
-class _AioServer(aio.ServerInterceptor):
-    def __init__(self, faults: Faults) -> None:
-        self.faults = faults
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        handler: Any = await continuation(handler_call_details)
-        fault = self.faults.decide(handler_call_details.method)
-        if handler is None or fault is None:
-            if fault is not None:
-                self.faults.over(fault)
-            return handler
-        return rebuild(handler, lambda behaviour: self._around(behaviour, fault))
-
-    def _around(self, behaviour: Any, fault: Fault) -> Any:
-        async def strike(context: Any) -> None:
-            try:
-                await asyncio.sleep(fault.delay_s)
-            finally:
-                self.faults.over(fault)
-            if fault.abort is not None:
-                await context.abort(grpc.StatusCode[fault.abort], _TEXT)
-
-        async def served(request: Any, context: Any) -> Any:
-            await strike(context)
-            return await behaviour(request, context)
-
-        async def streamed(request: Any, context: Any) -> AsyncIterator[Any]:
-            await strike(context)
-            async for message in behaviour(request, context):
-                yield message
-
-        return streamed if inspect.isasyncgenfunction(behaviour) else served
-
-
-def aio_server_faults(
-    config: Source,
-    *,
-    rng: random.Random | None = None,
-    listener: Listener | None = None,
-) -> aio.ServerInterceptor:
-    """Return the interceptor that puts faults into a grpc.aio server's calls.
-
-    Handlers are coroutine functions or async generators.
+    As `aio_client_faults`; a delay holds the calling thread, of futures and streams,
+    too.
     """
-    return _AioServer(Faults(config, rng=rng, listener=listener))
-
-
-class _Server(grpc.ServerInterceptor):
-    def __init__(self, faults: Faults, sleep: Callable[[float], None]) -> None:
-        self.faults = faults
-        self._sleep = sleep
-
-    def intercept_service(
-        self, continuation: Any, handler_call_details: grpc.HandlerCallDetails
-    ) -> Any:
-        handler = continuation(handler_call_details)
-        fault = self.faults.decide(handler_call_details.method)
-        if handler is None or fault is None:
-            if fault is not None:
-                self.faults.over(fault)
-            return handler
-
-        def strike(context: Any) -> None:
-            try:
-                self._sleep(fault.delay_s)
-            finally:
-                self.faults.over(fault)
-            if fault.abort is not None:
-                context.abort(grpc.StatusCode[fault.abort], _TEXT)
-
-        def around(behaviour: Any) -> Any:
-            def served(request: Any, context: Any) -> Any:
-                strike(context)
-                return behaviour(request, context)
-
-            def streamed(request: Any, context: Any) -> Iterator[Any]:
-                strike(context)
-                yield from behaviour(request, context)
-
-            return streamed if handler.response_streaming else served
-
-        return rebuild(handler, around)
-
-
-def server_faults(
-    config: Source,
-    *,
-    rng: random.Random | None = None,
-    listener: Listener | None = None,
-    sleep: Callable[[float], None] = time.sleep,
-) -> grpc.ServerInterceptor:
-    """Return the interceptor that puts faults into a blocking server's calls."""
-    return _Server(Faults(config, rng=rng, listener=listener), sleep)
+    return [_Client(_faults(config, rng, listener), sleep)]
 
 
 __all__ = [

@@ -19,8 +19,7 @@ from cockroach.errors import (
     StatementTimeoutError,
 )
 from observability import names
-from observability.events import EventRecorder
-from resilience import FallbackServed
+from resilience import FallbackServed, Listener
 from services.orders.domain import (
     Order,
     OrderLine,
@@ -76,7 +75,7 @@ class CheckoutHandlers:
         recent: Recent,
         database: Database,
         policies: Callable[[], PolicySet],
-        recorder: EventRecorder,
+        recorder: Listener,
         now: Callable[[], datetime],
     ) -> None:
         self._store = store

@@ -9,8 +9,7 @@ import grpc
 from cockroach.database import Database
 from cockroach.errors import DatabaseError
 from cockroach.ids import PublicId
-from observability.events import EventRecorder
-from resilience import FallbackServed
+from resilience import FallbackServed, Listener
 from services.orders.domain import Order, OrderState
 from services.orders.elsewhere import Elsewhere
 from services.orders.recent import Recent
@@ -42,7 +41,7 @@ class HistoryHandlers:
         recent: Recent,
         database: Database,
         policies: Callable[[], PolicySet],
-        recorder: EventRecorder,
+        recorder: Listener,
         draining: asyncio.Event,
     ) -> None:
         self._store = store

@@ -14,17 +14,17 @@ from cockroach.database import Database
 from cockroach.errors import DatabaseError
 from cockroach.metrics import PoolCollector
 from cockroach.topology import DatabaseTarget
-from observability import tracing
+from observability import names, tracing
+from observability.events import EventCounter
 from observability.grpc import (
-    AttemptSpans,
-    EventRecorder,
     aio_client_interceptors,
     aio_server_interceptors,
 )
 from observability.metrics import Metrics, MetricsServer, serve_metrics
+from resilience import Listeners
 from resilience import aio_client_interceptors as resilient_calls
 from resilience import aio_server_interceptor as resilient_server
-from resilience import current_deadline
+from resilience.contrib.opentelemetry import AttemptSpans, SpanEvents
 from services.runtime import peers as peers_file
 from services.runtime.peers import Peers
 from services.runtime.policy import PolicyFile
@@ -39,11 +39,6 @@ logger = logging.getLogger(__name__)
 WARM_AGAIN_S = 1.0
 
 Bootstrap = Callable[[Runtime], Awaitable[None] | None]
-
-
-def _remaining() -> float | None:
-    deadline = current_deadline()
-    return None if deadline is None else deadline.remaining()
 
 
 class Process:
@@ -74,7 +69,10 @@ class Process:
             metrics=self._metrics,
             make_global=make_global,
         )
-        self._recorder = EventRecorder(self.telemetry.tracer, self._metrics)
+        self._recorder = Listeners(
+            SpanEvents(self.telemetry.tracer, names.EVENTS),
+            EventCounter(self._metrics),
+        )
         self._server = Server(settings, self._server_interceptors())
         self._metrics_server: MetricsServer | None = None
         self.runtime = Runtime(
@@ -171,7 +169,7 @@ class Process:
                     lambda now: client_policy(now, target, self.settings.region),
                 ),
                 listener=self._recorder,
-                observer=AttemptSpans(self.telemetry.tracer, remaining=_remaining),
+                observer=AttemptSpans(self.telemetry.tracer),
             ),
         ]
 

@@ -13,8 +13,8 @@ import grpc
 from opentelemetry.trace import Tracer
 
 from cockroach.database import Database
-from observability.events import EventRecorder
 from observability.metrics import Metrics
+from resilience import Listener
 from services.runtime.edge import Guarded
 from services.runtime.peers import Peers
 from services.runtime.policy import PolicySet
@@ -39,7 +39,7 @@ class Runtime:
     database: Database | None
     tracer: Tracer
     logger: logging.Logger
-    recorder: EventRecorder
+    recorder: Listener
     metrics: Metrics
     rng: random.Random = field(default_factory=random.Random)
     serve_names: list[str] = field(default_factory=list)

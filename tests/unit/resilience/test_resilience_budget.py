@@ -102,15 +102,30 @@ def test_jitter_spreads_as_published(jitter, low, high, mean):
 
 
 def test_decorrelated_jitter_grows_from_the_last_wait():
-    """min(cap, uniform(base, 3 * last)), as AWS has it."""
+    """min(cap, uniform(base, 3 * last)), as AWS has it, the first wait too."""
     config = RetryConfig(
         attempts=99, backoff_s=0.1, backoff_max_s=2, jitter="decorrelated"
     )
     delays = _delays(config, 50)
 
-    for last, delay in zip([0.0, *delays], delays, strict=False):
-        assert 0.1 <= delay <= min(2, max(0.1, 3 * last)) + 1e-9
+    for last, delay in zip([0.1, *delays], delays, strict=False):
+        assert 0.1 <= delay <= min(2, 3 * last) + 1e-9
     assert max(delays) > 1
+    firsts = [_delays(config, 1, seed)[0] for seed in range(2000)]
+    assert pytest.approx(0.2, abs=0.005) == statistics.fmean(firsts)
+
+
+def test_decorrelated_jitter_starts_anew_after_a_pushback():
+    """After the server's own delay, however long, the next wait is a first one."""
+    config = RetryConfig(
+        attempts=9, backoff_s=0.1, backoff_max_s=60, jitter="decorrelated"
+    )
+    for seed in range(200):
+        state, _ = _state(config, seed)
+        for _ in range(3):
+            state.next_delay()
+        assert 20 == state.next_delay(pushback_s=20.0)
+        assert 0.1 <= state.next_delay() <= 0.3
 
 
 def test_randomness_is_injected():

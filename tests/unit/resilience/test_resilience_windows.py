@@ -76,3 +76,32 @@ def test_time_window_survives_a_long_silence():
     window.add(failed=False, slow=False)
 
     assert (1, 0, 0) == _totals(window)
+
+
+def test_windows_know_how_long_their_calls_took():
+    """Two slow calls of 10 s and three of 0.1 s are 20.3 s, also as they leave."""
+    clock = FakeClock()
+    by_count, by_time = CountWindow(5), TimeWindow(5, clock)
+    for latency_s in (10, 10, 0.1, 0.1, 0.1):
+        for window in (by_count, by_time):
+            window.add(failed=False, slow=latency_s > 4, latency_s=latency_s)
+        clock.advance(1)
+    assert (20.3, 2) == (by_count.total_us / 1e6, by_count.slow)
+    assert (20.3, 2) == (by_time.total_us / 1e6, by_time.slow)
+
+    by_count.add(failed=True, slow=False, latency_s=0.1)
+    by_time.refresh()
+
+    assert (10.4, 1) == (by_count.total_us / 1e6, by_count.slow)
+    assert (10.3, 1) == (by_time.total_us / 1e6, by_time.slow)
+
+
+def test_total_time_does_not_drift():
+    """After a million calls came and went the sum is still exact."""
+    window = CountWindow(3)
+    for number in range(1_000_000):
+        window.add(failed=False, slow=False, latency_s=number % 7 / 10)
+    for _ in range(3):
+        window.add(failed=False, slow=False, latency_s=0.1)
+
+    assert 300_000 == window.total_us

@@ -15,12 +15,11 @@ from prometheus_client import generate_latest
 import resilience
 from observability import names
 from observability.grpc import (
-    AttemptSpans,
-    EventRecorder,
     aio_client_interceptors,
     aio_server_interceptors,
 )
 from observability.metrics import Metrics
+from resilience.contrib.opentelemetry import AttemptSpans, SpanEvents
 
 UNARY, STREAM, UPLOAD, CHAT = (f"/test.Echo/{n}" for n in ("U", "S", "Up", "Chat"))
 
@@ -295,7 +294,7 @@ async def test_retries_are_attempts_inside_one_call(
     interceptors = [
         *aio_client_interceptors(provider),
         *resilience.aio_client_interceptors(
-            policy, listener=EventRecorder(tracer), observer=AttemptSpans(tracer)
+            policy, listener=SpanEvents(tracer), observer=AttemptSpans(tracer)
         ),
     ]
     async with grpc.aio.insecure_channel(address, interceptors=interceptors) as channel:

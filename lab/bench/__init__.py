@@ -1,0 +1,1 @@
+"""Benchmarks: what a policy costs, as ratios measured in one run."""
