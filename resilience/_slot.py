@@ -1,5 +1,6 @@
 """The policies and the state of one method of one target, in their order."""
 
+import contextlib
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -205,7 +206,11 @@ class Slot:
             return breaker
         contexts = self._contexts
         found = contexts.get(context)
-        if found is None:
+        if found is not None:
+            # Another thread may have dropped it meanwhile.
+            with contextlib.suppress(KeyError):
+                contexts.move_to_end(context)
+        else:
             found = CircuitBreaker(
                 f"{breaker.name}[{context}]",
                 breaker.config,
