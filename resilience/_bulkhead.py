@@ -127,7 +127,12 @@ class Bulkhead:
             return
         wait = self._wait(max_wait_s)
         woken = threading.Event()
-        ticket = self._join(lambda: woken.set() is None)
+
+        def wake() -> bool:
+            woken.set()
+            return True
+
+        ticket = self._join(wake)
         try:
             woken.wait(wait)
         except BaseException:
