@@ -10,7 +10,18 @@ from typing import NoReturn
 
 import click
 
-from lab.commands import certs, chaos, demo, flags, logs, report, status, traces, up
+from lab.commands import (
+    bench,
+    certs,
+    chaos,
+    demo,
+    flags,
+    logs,
+    report,
+    status,
+    traces,
+    up,
+)
 from lab.results import Exit
 
 
@@ -37,6 +48,7 @@ for command in (
     traces.traces,
     logs.logs,
     chaos.chaos,
+    bench.bench,
     report.report,
     certs.certs,
 ):

@@ -48,6 +48,9 @@ from resilience._events import (
     RetryScheduled,
 )
 from resilience._fallback import FALLBACK_CODES, Fallback, Served, status_name
+from resilience._fanout import CallObserver, Listeners, Observers
+from resilience._file import PolicyFileError, dump_policies, load_policies
+from resilience._follow import PolicyFile, ServerPolicyFile
 from resilience._hedge import HedgeConfig
 from resilience._lag import LoopLag
 from resilience._lease import LoadLease, rendezvous
@@ -98,6 +101,7 @@ __all__ = [
     "CacheConfig",
     "Cached",
     "CallCoalesced",
+    "CallObserver",
     "CallRefused",
     "CircuitBreaker",
     "CircuitOpenError",
@@ -121,19 +125,24 @@ __all__ = [
     "LimitConfig",
     "LimitReachedError",
     "Listener",
+    "Listeners",
     "LoadLease",
     "LoopLag",
     "MethodPolicy",
     "NoBackendError",
+    "Observers",
     "Outcome",
     "Percentiles",
     "Permit",
+    "PolicyFile",
+    "PolicyFileError",
     "ResilienceError",
     "RetryConfig",
     "RetryRefused",
     "RetryScheduled",
     "Served",
     "ServerPolicy",
+    "ServerPolicyFile",
     "Shedder",
     "SheddingConfig",
     "ThrottleConfig",
@@ -147,7 +156,9 @@ __all__ = [
     "current_criticality",
     "current_deadline",
     "deadline_scope",
+    "dump_policies",
     "idempotent_methods",
+    "load_policies",
     "policies",
     "rendezvous",
     "server_interceptor",

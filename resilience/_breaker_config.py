@@ -1,7 +1,10 @@
 """How a circuit breaker judges, and what it hands out."""
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal
+
+from resilience._checks import refuse_nan, refuse_unknown
 
 Mode = Literal["normal", "forced_open", "disabled", "metrics_only"]
 _MODES: Final = ("normal", "forced_open", "disabled", "metrics_only")
@@ -26,7 +29,7 @@ class BreakerConfig:
 
     *failure_codes* are the statuses that count against the callee (None: all but
     HEALTHY_CODES, Envoy's list); those in *ignored_codes* count as nothing at all,
-    as a cancelled call always does.
+    as a cancelled call always does, also where *failure_codes* names them.
 
     Raises ValueError on values that contradict each other.
     """
@@ -48,6 +51,7 @@ class BreakerConfig:
     ignored_codes: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:  # noqa: C901, PLR0912  # a flat list of checks
+        refuse_nan(self)
         for name in ("failure_rate", "slow_rate"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in (0, 1]")
@@ -63,14 +67,20 @@ class BreakerConfig:
             raise ValueError(
                 "min_calls is more than a count window of window_size ever holds"
             )
+        if math.isinf(self.open_s):
+            raise ValueError('open_s must be finite; for ever is mode "forced_open"')
         if self.open_factor < 1:
             raise ValueError("open_factor must be at least 1")
         if not 0 <= self.open_jitter < 1:
             raise ValueError("open_jitter must be in [0, 1)")
         if self.mode not in _MODES:
             raise ValueError(f"mode must be one of {', '.join(_MODES)}")
+        refuse_unknown("failure_codes", self.failure_codes)
+        refuse_unknown("ignored_codes", self.ignored_codes)
         if self.failure_codes and "OK" in self.failure_codes:
             raise ValueError("OK is no failure")
+        if "OK" in self.ignored_codes:
+            raise ValueError("OK is never ignored")
         if self.half_open_max_wait_s is not None and self.half_open_max_wait_s <= 0:
             raise ValueError("half_open_max_wait_s must be more than 0, or None")
 

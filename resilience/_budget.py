@@ -7,6 +7,8 @@ gRPC's own implementations count, so that ratios add up exactly.
 import threading
 from dataclasses import dataclass
 
+from resilience._checks import refuse_nan
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetConfig:
@@ -22,6 +24,7 @@ class BudgetConfig:
     token_ratio: float = 0.1
 
     def __post_init__(self) -> None:
+        refuse_nan(self)
         if not 0 < self.max_tokens <= 1000:
             raise ValueError("max_tokens must be in (0, 1000]")
         if self.token_ratio <= 0:
@@ -82,4 +85,6 @@ class TokenBucket:
 
 
 def _thousandths(config: BudgetConfig) -> tuple[int, int]:
-    return round(config.max_tokens * 1000), max(1, round(config.token_ratio * 1000))
+    # At least one: a bucket of nothing has no part that is left.
+    most = max(1, round(config.max_tokens * 1000))
+    return most, max(1, round(config.token_ratio * 1000))

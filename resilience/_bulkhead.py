@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from resilience._checks import refuse_nan
 from resilience._errors import BulkheadFullError
 
 
@@ -21,6 +22,7 @@ class BulkheadConfig:
     max_wait_s: float = 0.0
 
     def __post_init__(self) -> None:
+        refuse_nan(self)
         if self.limit < 1:
             raise ValueError("limit must be at least 1")
         if self.max_wait_s < 0:
@@ -28,11 +30,14 @@ class BulkheadConfig:
 
 
 class _Ticket:
-    """A place in the queue; *wake* is called once when the place is granted."""
+    """A place in the queue; *wake* is called once when the place is granted.
+
+    It returns False where nobody is left to take it.
+    """
 
     __slots__ = ("gone", "granted", "wake")
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, wake: Callable[[], bool]) -> None:
         self.wake = wake
         self.granted = False
         self.gone = False
@@ -65,8 +70,7 @@ class Bulkhead:
         with self._lock:
             self._config = config
             woken = self._grant()
-        for ticket in woken:
-            ticket.wake()
+        self._wake(woken)
 
     def try_enter(self) -> bool:
         """Take a place if one is free and nobody waits for it."""
@@ -80,9 +84,9 @@ class Bulkhead:
         """Give a place back, to the one who waits longest if there is one."""
         with self._lock:
             self.in_flight -= 1
-            woken = self._grant() if self._queue else ()
-        for ticket in woken:
-            ticket.wake()
+            woken = self._grant() if self._queue else None
+        if woken:
+            self._wake(woken)
 
     async def enter(self, max_wait_s: float | None = None) -> None:
         """Take a place, waiting on the event loop.
@@ -96,7 +100,16 @@ class Bulkhead:
         loop = asyncio.get_running_loop()
         woken = asyncio.Event()
         # Another thread may be the one to leave.
-        ticket = self._join(lambda: loop.call_soon_threadsafe(woken.set))
+
+        def wake() -> bool:
+            try:
+                loop.call_soon_threadsafe(woken.set)
+            except RuntimeError:
+                # The loop was closed under its tasks.
+                return False
+            return True
+
+        ticket = self._join(wake)
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
@@ -114,7 +127,12 @@ class Bulkhead:
             return
         wait = self._wait(max_wait_s)
         woken = threading.Event()
-        ticket = self._join(woken.set)
+
+        def wake() -> bool:
+            woken.set()
+            return True
+
+        ticket = self._join(wake)
         try:
             woken.wait(wait)
         except BaseException:
@@ -132,14 +150,13 @@ class Bulkhead:
             raise BulkheadFullError(self.name, self._config.limit)
         return wait
 
-    def _join(self, wake: Callable[[], object]) -> _Ticket:
-        ticket = _Ticket(lambda: (wake(), None)[1])
+    def _join(self, wake: Callable[[], bool]) -> _Ticket:
+        ticket = _Ticket(wake)
         with self._lock:
             self._queue.append(ticket)
             # A place may have come free since it was last looked for.
             woken = self._grant()
-        for granted in woken:
-            granted.wake()
+        self._wake(woken)
         return ticket
 
     def _withdraw(self, ticket: _Ticket) -> bool:
@@ -151,6 +168,17 @@ class Bulkhead:
             with contextlib.suppress(ValueError):
                 self._queue.remove(ticket)
             return True
+
+    def _wake(self, woken: list[_Ticket]) -> None:
+        while woken:
+            dead = [ticket for ticket in woken if not ticket.wake()]
+            if not dead:
+                return
+            with self._lock:
+                for ticket in dead:
+                    ticket.granted = False
+                self.in_flight -= len(dead)
+                woken = self._grant()
 
     def _grant(self) -> list[_Ticket]:
         woken = []

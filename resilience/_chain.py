@@ -3,6 +3,7 @@
 State (breakers, buckets, bulkheads, limits) outlives a change of policy.
 """
 
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -20,6 +21,25 @@ from resilience._throttle import ClientThrottle
 
 MAX_METHODS = 1024
 
+_LOG = logging.getLogger(__name__)
+
+
+class Tally:
+    """What one call took beyond its first attempt, for who watches whole calls."""
+
+    __slots__ = ("delay_s", "hedges", "retries", "started")
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.retries = 0
+        self.hedges = 0
+        self.delay_s = 0.0
+
+    def retry(self, delay_s: float) -> None:
+        """Count a retry, and the wait before it."""
+        self.retries += 1
+        self.delay_s += delay_s
+
 
 class Chain:
     """All the slots of one client interceptor."""
@@ -35,6 +55,10 @@ class Chain:
     ) -> None:
         self.listener = listener
         self.observer = observer
+        # What an observer of attempts may have as well; see CallObserver.
+        self.call_finished: Callable[..., None] | None = getattr(
+            observer, "call_finished", None
+        )
         self.clock = clock
         self.rng = rng or random.Random()  # noqa: S311  # spreads retries, no secret
         self._source = source if callable(source) else None
@@ -126,6 +150,27 @@ class Chain:
                 plan.target, config, clock=self.clock, rng=self.rng
             )
         return throttle
+
+    def tally(self) -> Tally | None:
+        """Return what to count a call's attempts in, None when nobody asks."""
+        return None if self.call_finished is None else Tally(self.clock())
+
+    def finished(self, slot: Slot, tally: Tally, code: str | None) -> None:
+        """Tell how a whole call ended for its caller; an observer's error is logged."""
+        if self.call_finished is None:
+            return
+        try:
+            self.call_finished(
+                slot.target,
+                slot.method,
+                code=code,
+                duration_s=self.clock() - tally.started,
+                retries=tally.retries,
+                hedges=tally.hedges,
+                retry_delay_s=tally.delay_s,
+            )
+        except Exception:  # noqa: BLE001  # whatever an observer raises is its own
+            _LOG.exception("an observer of calls failed")
 
     def breakers(self) -> dict[str, str]:
         """Return the state of every breaker by name, for status pages and tests."""

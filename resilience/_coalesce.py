@@ -18,13 +18,21 @@ from resilience._copies import (
     Copies,
     Copy,
     K,
+    LoadCancelledError,
     Source,
     V,
 )
 from resilience._deadline import deadline_scope
 from resilience._events import CallCoalesced, Listener, emit
 
-__all__ = ["Aged", "CacheConfig", "Cached", "Coalescer", "tell"]
+__all__ = [
+    "Aged",
+    "CacheConfig",
+    "Cached",
+    "Coalescer",
+    "LoadCancelledError",
+    "tell",
+]
 
 
 async def _done(task: "asyncio.Task[Aged[V]]", within_s: float) -> bool:
@@ -72,7 +80,8 @@ class Coalescer(Generic[K, V]):
         """Return the answer for *key*, by *load* where no copy will do.
 
         The age of what *load* gives as `Aged` counts on. Raises what *load* raised,
-        to everybody who waited for it.
+        to everybody who waited for it; LoadCancelledError where it was cancelled from
+        within, as gRPC cancels the calls of a channel that closes.
         """
         if config is None:
             config = self._config() if callable(self._config) else self._config
@@ -157,8 +166,14 @@ class Coalescer(Generic[K, V]):
         self, key: K, load: Callable[[], Awaitable[V | Aged[V]]], config: CacheConfig
     ) -> asyncio.Task[Aged[V]]:
         async def run() -> Aged[V]:
-            with deadline_scope(None):
-                return await self._load(key, load, config, lambda: mine)
+            try:
+                with deadline_scope(None):
+                    return await self._load(key, load, config, lambda: mine)
+            except asyncio.CancelledError as error:
+                if mine.cancelling():
+                    raise
+                # Passed on as it is, it would cancel readers whom nobody cancelled.
+                raise LoadCancelledError("a shared load was cancelled") from error
 
         mine = asyncio.get_running_loop().create_task(run())
         self._loads[key] = mine

@@ -3,12 +3,15 @@
 The bookkeeping that both coalescers share; pure, and not safe between threads.
 """
 
+import itertools
 import math
 import random
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Literal, NamedTuple, TypeVar
+
+from resilience._checks import refuse_nan
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -49,6 +52,7 @@ class CacheConfig:
     error_ttl_s: float = 0.0
 
     def __post_init__(self) -> None:
+        refuse_nan(self)
         if min(self.ttl_s, self.stale_s, self.stale_wait_s, self.error_ttl_s) < 0:
             raise ValueError(
                 "ttl_s, stale_s, stale_wait_s and error_ttl_s must not be negative"
@@ -83,6 +87,10 @@ class Aged(Generic[V]):
 
     value: V
     age_s: float
+
+
+class LoadCancelledError(Exception):
+    """A shared load was cancelled from within; its readers were not."""
 
 
 class Copy(Generic[V]):
@@ -128,10 +136,7 @@ class Copies(Generic[K, V]):
 
         Raises the error of the last load while that is to be told, and no copy will do.
         """
-        failed = self._errors.get(key) if self._errors else None
-        if failed is not None and now >= failed.until:
-            del self._errors[key]
-            failed = None
+        failed = self._told(key, now) if self._errors else None
         copy = self._copies.get(key)
         if copy is not None:
             verdict = self._judge(copy, config, now)
@@ -145,6 +150,17 @@ class Copies(Generic[K, V]):
         if failed is not None:
             raise failed.error.with_traceback(failed.traceback)
         return "gone", None
+
+    def _told(self, key: K, now: float) -> _Error | None:
+        failed = self._errors.get(key)
+        if failed is not None and now >= failed.until:
+            del self._errors[key]
+            failed = None
+        # Keys that nobody asks for again: an error keeps what its frames held.
+        for other in list(itertools.islice(self._errors, 2)):
+            if now >= self._errors[other].until:
+                del self._errors[other]
+        return failed
 
     def _judge(self, copy: Copy[V], config: CacheConfig, now: float) -> Verdict:
         if now < copy.fresh_until:

@@ -26,9 +26,9 @@ class CallObserver(Protocol):
     ) -> None:
         """Take how a call ended for its caller, once per call.
 
-        *duration_s* covers all of it, *retry_delay_s* the part of it in which
-        no attempt was under way. A refused call has ended too, with the status
-        of the refusal.
+        Of calls with one request and one response. *duration_s* covers all of it,
+        *retry_delay_s* the waits between its attempts. A refused call has ended too,
+        with the status of the refusal.
         """
 
 

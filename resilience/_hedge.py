@@ -8,6 +8,7 @@ as Finagle's backup requests keep theirs: without a floor.
 import threading
 from dataclasses import dataclass
 
+from resilience._checks import refuse_nan, refuse_unknown
 from resilience._retry import STOP
 
 
@@ -20,7 +21,8 @@ class HedgeConfig:
     (no hedge until 20 of them are known), at least *min_delay_s* later; *attempts* in
     all. Over time at most *extra_load* of the calls are hedged, with up to *burst* at
     once after a quiet time. A failure with one of *non_fatal* sends the next attempt at
-    once, any other ends the call. Raises ValueError.
+    once, which is no extra load where nothing else runs; any other ends the call. A
+    method that is hedged is not retried beside. Raises ValueError.
     """
 
     delay_s: float | None = None
@@ -32,6 +34,10 @@ class HedgeConfig:
     non_fatal: frozenset[str] = frozenset({"UNAVAILABLE"})
 
     def __post_init__(self) -> None:
+        refuse_nan(self)
+        refuse_unknown("non_fatal", self.non_fatal)
+        if "OK" in self.non_fatal:
+            raise ValueError("OK is the answer, and no failure to go on after")
         if (self.delay_s is None) == (self.percentile is None):
             raise ValueError("a hedge needs delay_s or percentile, and not both")
         if self.delay_s is not None and self.delay_s < 0:

@@ -29,7 +29,8 @@ class Percentiles:
         least: int = 20,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if window_s <= 0 or least < 1:
+        # So put that nan is refused too.
+        if not (window_s > 0 and least >= 1):
             raise ValueError("window_s and least must be more than 0")
         self._window_s = window_s
         self._least = least
@@ -42,7 +43,12 @@ class Percentiles:
         self._told: dict[float, tuple[float, float | None]] = {}
 
     def record(self, seconds: float) -> None:
-        """Take in one latency; what is beyond the buckets counts as the last one."""
+        """Take in one latency; what is beyond the buckets counts as the last one.
+
+        Give it also how long an attempt had run that lost against its hedge: it would
+        have taken at least that. Left out, the slow calls would vanish from the very
+        percentile that found them slow, and hedges would be sent ever earlier.
+        """
         index = 0
         if seconds > _SMALLEST_S:
             index = int(min(math.log(seconds / _SMALLEST_S) / _GROWTH, _BUCKETS - 1))

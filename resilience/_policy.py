@@ -104,9 +104,11 @@ class ClientPolicy:
     def __post_init__(self) -> None:
         if not self.target:
             raise ValueError("target must be named")
-        for seconds in (self.timeout_s, self.stream_timeout_s, self.needs_s):
+        for seconds in (self.timeout_s, self.stream_timeout_s):
             if seconds is not None and seconds <= 0:
-                raise ValueError("timeouts and needs_s must be more than 0, or None")
+                raise ValueError("timeouts must be more than 0, or None")
+        if self.needs_s is not None and self.needs_s <= 0:
+            raise ValueError("needs_s must be more than 0, or None")
         if self.reserve_s < 0:
             raise ValueError("reserve_s must not be negative")
         percentile = self.needs_percentile

@@ -13,9 +13,13 @@ from tenacity import stop_after_attempt, wait_exponential
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
+from resilience._checks import refuse_nan, refuse_unknown
+
 Jitter = Literal["full", "equal", "decorrelated", "grpc", "none"]
 
 STOP: Final = -1.0
+
+_PUSHBACK_MAX_MS: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,7 @@ class RetryConfig:
     stop: stop_base | None = None
 
     def __post_init__(self) -> None:
+        refuse_nan(self)
         if self.attempts < 1:
             raise ValueError("attempts must be at least 1")
         if self.backoff_s < 0 or self.backoff_max_s < self.backoff_s:
@@ -54,6 +59,7 @@ class RetryConfig:
             raise ValueError("multiplier must be at least 1")
         if self.attempt_timeout_s is not None and self.attempt_timeout_s <= 0:
             raise ValueError("attempt_timeout_s must be more than 0, or None")
+        refuse_unknown("retry_on", self.retry_on)
         if "OK" in self.retry_on or "CANCELLED" in self.retry_on:
             raise ValueError("OK and CANCELLED are never retried")
         if self.jitter not in {"full", "equal", "decorrelated", "grpc", "none"}:
@@ -154,7 +160,7 @@ def parse_pushback(values: Iterable[str | bytes]) -> float | None:
     """Read the server's grpc-retry-pushback-ms trailers, as gRFC A6 says.
 
     Returns None where there is none, the seconds to wait, or STOP: for a
-    negative number, for what is no number, and for two of them.
+    negative number, for what is no 32-bit number, and for two of them.
     """
     found = list(values)
     if not found:
@@ -164,4 +170,8 @@ def parse_pushback(values: Iterable[str | bytes]) -> float | None:
     text = found[0].decode("latin-1") if isinstance(found[0], bytes) else found[0]
     if not (text.isascii() and text.isdigit()):
         return STOP
-    return int(text) / 1000
+    digits = text.lstrip("0")
+    # Its length first: int() itself raises on thousands of digits.
+    if len(digits) > 10 or int(digits or "0") > _PUSHBACK_MAX_MS:
+        return STOP
+    return int(digits or "0") / 1000

@@ -1,5 +1,6 @@
 """The policies and the state of one method of one target, in their order."""
 
+import contextlib
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -113,6 +114,17 @@ class Slot:
         self.tells_criticality = plan.propagate_criticality
         # What the usual call need not be asked about.
         self.plain = plan.fallback is None and plan.coalesce is None
+        self.simple = (
+            self.plain
+            and chain.observer is None
+            and self.limiter is None
+            and self.throttle is None
+            and self.latencies is None
+            and self.breaker_key is None
+            and plan.hedge is None
+            and plan.criticality is None
+            and (plan.retry is None or plan.retry.attempt_timeout_s is None)
+        )
         self.plan = plan
         self.policy = policy
 
@@ -205,7 +217,11 @@ class Slot:
             return breaker
         contexts = self._contexts
         found = contexts.get(context)
-        if found is None:
+        if found is not None:
+            # Another thread may have dropped it meanwhile.
+            with contextlib.suppress(KeyError):
+                contexts.move_to_end(context)
+        else:
             found = CircuitBreaker(
                 f"{breaker.name}[{context}]",
                 breaker.config,

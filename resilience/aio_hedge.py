@@ -53,6 +53,11 @@ class Hedged:
         self._state = HedgeState(slot.hedge, self._delay_s)
         self._running: dict[asyncio.Task[_Ended], Attempt] = {}
 
+    @property
+    def extra(self) -> int:
+        """How many attempts were sent beyond the first."""
+        return max(0, self._state.sent - 1)
+
     async def run(self) -> tuple[Any, aio.AioRpcError | None]:
         """Return the winner's call, or the last loser's with its error."""
         assert self._slot.extra_load is not None
@@ -138,7 +143,8 @@ class Hedged:
         ended = self._ends_at is not None and self._clock() >= self._ends_at
         if slot.bucket is not None and not slot.bucket.allows:
             self._refuse("budget")
-        elif not slot.extra_load.hedge():
+        # After a failure nothing runs beside it: that is a retry, and no extra load.
+        elif state.outstanding and not slot.extra_load.hedge():
             self._refuse("load")
         elif ended:
             state.stop()

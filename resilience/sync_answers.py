@@ -88,7 +88,7 @@ def shared(
         )
 
     try:
-        found = coalescer.get(key, load, timeout_s=timeout)
+        found = coalescer.get(key, load, config=config.cache, timeout_s=timeout)
     except grpc.RpcError as error:
         return error
     except TimeoutError:

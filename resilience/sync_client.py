@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from resilience._attempt import Attempt
-from resilience._chain import Chain
+from resilience._chain import Chain, Tally
 from resilience._errors import ResilienceError
 from resilience._slot import Slot
 from resilience.sync_answers import fall_back, shared
@@ -39,15 +39,33 @@ class ClientChain(
         One that was asked for as a future is made once: waiting to repeat it
         would block its caller.
         """
-        details = client_call_details
-        slot = self.chain.slot(details.method)
+        slot = self.chain.slot(client_call_details.method)
+        tally = self.chain.tally()
+        call = self._answered(slot, continuation, client_call_details, request, tally)
+        if tally is not None:
+            if _running(call):
+                call.add_done_callback(
+                    lambda ended: self.chain.finished(slot, tally, ended.code().name)
+                )
+            else:
+                self.chain.finished(slot, tally, call.code().name)
+        return call
+
+    def _answered(
+        self,
+        slot: Slot,
+        continuation: Any,
+        details: Any,
+        request: Any,
+        tally: Tally | None,
+    ) -> Any:
         try:
             timeout = slot.timeout(details.timeout, streaming=False)
         except ResilienceError as error:
             return refused(error)
         if slot.plain:
-            return self._attempts(slot, continuation, details, request, timeout)
-        make = partial(self._attempts, slot, continuation, details, request)
+            return self._attempts(slot, continuation, details, request, tally, timeout)
+        make = partial(self._attempts, slot, continuation, details, request, tally)
         if slot.coalesce is not None:
             call = shared(slot, details, request, timeout, make)
         else:
@@ -124,6 +142,7 @@ class ClientChain(
         continuation: Any,
         details: Any,
         request: Any,
+        tally: Tally | None,
         timeout: float | None,
     ) -> Any:
         state = None
@@ -154,6 +173,8 @@ class ClientChain(
             delay = slot.failed(failure, state, attempt=number, ends_at=ends_at)
             if delay is None:
                 return call
+            if tally is not None:
+                tally.retry(delay)
             self._sleep(delay)
             number += 1
             left = None if ends_at is None else ends_at - self.chain.clock()

@@ -3,15 +3,12 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from resilience.balancing._backend import Backend, Picker
+from resilience.balancing._backend import Backend, Node, Picker
 from resilience.balancing._balancer import Balancer
-from resilience.balancing._outliers import OutlierConfig, Outliers
-from resilience.balancing._picks import (
-    LeastLoaded,
-    LocalityFirst,
-    PeakEwma,
-    RoundRobin,
-)
+from resilience.balancing._locality import Locality, LocalityFirst
+from resilience.balancing._outlier_config import OutlierConfig
+from resilience.balancing._outliers import Outliers
+from resilience.balancing._picks import LeastLoaded, PeakEwma, RoundRobin
 
 if TYPE_CHECKING:
     from resilience.balancing.aio_channel import aio_channel as open_aio_channel
@@ -21,7 +18,9 @@ __all__ = [
     "Backend",
     "Balancer",
     "LeastLoaded",
+    "Locality",
     "LocalityFirst",
+    "Node",
     "OutlierConfig",
     "Outliers",
     "PeakEwma",

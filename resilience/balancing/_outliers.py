@@ -1,63 +1,26 @@
 """Backends that fail more than the others get no calls for a while: gRFC A50.
 
-Success rate and failure percentage as A50's text has them (strictly beyond the
-threshold; its proto's comment says "or equal"), consecutive failures as Envoy's
-consecutive_gateway_failure, and Envoy's healthy panic threshold.
+Success rate and failure percentage are judged as A50's algorithm has them, consecutive
+failures as Envoy's consecutive_gateway_failure, and Envoy's healthy panic threshold
+ends it all. Where the sources differ among themselves:
+
+* a failure percentage *beyond* the threshold ejects (A50's algorithm; the comment in
+  its proto says "greater than or equal"), and so does a success rate *below* its own;
+* the share that may be out is never passed, but by the one that always may be (by
+  A50's letter ejecting goes on until it is passed);
+* a backend returns at the first sweep at or after the end of its ejection (as Envoy
+  has it; A50 says "after", and no timer of its ever fires exactly then).
 """
 
 import math
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 
 from resilience._events import BackendEjected, BackendReturned, Listener, emit
+from resilience.balancing._outlier_config import OutlierConfig
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutlierConfig:
-    """When a backend is put aside, and for how long; names and defaults are A50's.
-
-    Every *interval_s* seconds backends with at least *request_volume* calls in the
-    interval are compared, where at least *minimum_hosts* have that many: one is ejected
-    whose success rate is below mean - stdev * *success_rate_stdev_factor* / 1000
-    (None: not judged so), or of whose calls more than *failure_percentage_threshold*
-    percent fail (None). One with *consecutive_failures* in a row is ejected at once
-    (None).
-    An ejection lasts *base_ejection_s* times the number of ejections not yet made good,
-    at most *max_ejection_s*; never more than *max_ejection_percent* of the backends are
-    out, but one may always be. When less than *panic_percent* of them are left, all are
-    used. *enforcing_percent* of what was decided is done.
-    """
-
-    interval_s: float = 10.0
-    base_ejection_s: float = 30.0
-    max_ejection_s: float = 300.0
-    max_ejection_percent: float = 10.0
-    success_rate_stdev_factor: int | None = 1900
-    failure_percentage_threshold: float | None = None
-    consecutive_failures: int | None = None
-    minimum_hosts: int = 5
-    request_volume: int = 100
-    enforcing_percent: float = 100.0
-    panic_percent: float = 50.0
-
-    def __post_init__(self) -> None:
-        for name in ("interval_s", "base_ejection_s", "max_ejection_s"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be more than 0 seconds")
-        for name in ("max_ejection_percent", "enforcing_percent", "panic_percent"):
-            if not 0 <= getattr(self, name) <= 100:
-                raise ValueError(f"{name} must be in [0, 100]")
-        threshold = self.failure_percentage_threshold
-        if threshold is not None and not 0 <= threshold <= 100:
-            raise ValueError("failure_percentage_threshold must be in [0, 100]")
-        for name in ("minimum_hosts", "request_volume"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1")
-        run = self.consecutive_failures
-        if run is not None and run < 1:
-            raise ValueError("consecutive_failures must be at least 1, or None")
+_NONE: frozenset[str] = frozenset()
 
 
 class _Host:
@@ -72,7 +35,11 @@ class _Host:
 
 
 class Outliers:
-    """Which backends of a target are ejected. Swept when asked, by no thread."""
+    """Which backends of a target are ejected. Swept when asked, by no thread.
+
+    What happened is told to *listener* by `tell`, which a `Balancer` calls once it has
+    let go of its lock.
+    """
 
     def __init__(
         self,
@@ -84,17 +51,19 @@ class Outliers:
         listener: Listener | None = None,
     ) -> None:
         self.config = config
+        self.news: list[BackendEjected | BackendReturned] = []
         self._target = target
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311  # for enforcing, no secret
         self._listener = listener
         self._hosts: dict[str, _Host] = {}
         self._next = clock() + config.interval_s
-        self._out: frozenset[str] = frozenset()
+        self._out = _NONE
+        self._barred = _NONE
 
-    def follow(self, names: set[str]) -> None:
+    def follow(self, names: Collection[str]) -> None:
         """Know these backends and no others."""
-        for gone in set(self._hosts) - names:
+        for gone in set(self._hosts).difference(names):
             del self._hosts[gone]
         for name in names:
             self._hosts.setdefault(name, _Host())
@@ -102,6 +71,9 @@ class Outliers:
 
     def record(self, name: str, *, ok: bool) -> None:
         """Take in how a call to *name* ended."""
+        now = self._clock()
+        if now >= self._next:
+            self._sweep(now)
         host = self._hosts.get(name)
         if host is None:
             return
@@ -112,91 +84,113 @@ class Outliers:
         host.failed += 1
         host.run += 1
         run = self.config.consecutive_failures
-        if run is not None and host.run >= run and host.ejected_at is None:
-            self._eject(name, host, "consecutive_failures", self._clock())
+        if run is not None and host.run >= run:
+            host.run = 0
+            if self._eject(name, host, "consecutive_failures", now):
+                self._seen()
 
     def ejected(self) -> frozenset[str]:
-        """Return the names that get no calls now; none of them in a panic."""
+        """Return the names that get no calls now; none of them in a panic.
+
+        The same object comes back until it changes.
+        """
         now = self._clock()
         if now >= self._next:
             self._sweep(now)
-        out = self._out
-        left = len(self._hosts) - len(out)
-        if out and left < self.config.panic_percent / 100 * len(self._hosts):
-            return frozenset()
-        return out
+        return self._barred
+
+    def take_news(self) -> list[BackendEjected | BackendReturned]:
+        """Return what happened since it was last asked."""
+        news, self.news = self.news, []
+        return news
+
+    def tell(self, news: list[BackendEjected | BackendReturned]) -> None:
+        """Hand *news* to the listener."""
+        for event in news:
+            emit(self._listener, event)
 
     def _sweep(self, now: float) -> None:
-        config = self.config
-        self._next = now + config.interval_s
+        interval = self.config.interval_s
+        first = self._next
+        # Nobody asked for a while: the sweeps that a timer would have made since.
+        sweeps = 1 + int((now - first) / interval)
+        self._next = now + interval
         self._judge(now)
         for name, host in self._hosts.items():
             host.ok = host.failed = 0
-            if host.ejected_at is None:
-                host.multiplier = max(0, host.multiplier - 1)
-                continue
-            longest = max(config.base_ejection_s, config.max_ejection_s)
-            lasts = min(config.base_ejection_s * host.multiplier, longest)
-            if now >= host.ejected_at + lasts:
+            healthy = sweeps
+            if host.ejected_at is not None:
+                ends = host.ejected_at + self._lasts(host)
+                if now < ends:
+                    continue
                 host.ejected_at = None
                 host.run = 0
-                emit(
-                    self._listener,
-                    BackendReturned(target=self._target, backend=name),
-                )
+                self._note(BackendReturned(target=self._target, backend=name))
+                # The sweep that brings it back is not one of its healthy ones.
+                until_back = max(0, math.ceil((ends - first) / interval))
+                healthy = max(0, sweeps - 1 - until_back)
+            host.multiplier = max(0, host.multiplier - healthy)
         self._seen()
+
+    def _lasts(self, host: _Host) -> float:
+        config = self.config
+        longest = max(config.base_ejection_s, config.max_ejection_s)
+        return min(config.base_ejection_s * host.multiplier, longest)
 
     def _judge(self, now: float) -> None:
         config = self.config
-        asked = {
-            name: host
+        rates = {
+            name: (100 * host.ok / calls, calls)
             for name, host in self._hosts.items()
-            if host.ok + host.failed >= config.request_volume
+            if (calls := host.ok + host.failed)
         }
-        if len(asked) < config.minimum_hosts:
-            return
-        rates = {name: h.ok / (h.ok + h.failed) * 100 for name, h in asked.items()}
-        if config.success_rate_stdev_factor is not None:
-            mean = sum(rates.values()) / len(rates)
-            variance = sum((rate - mean) ** 2 for rate in rates.values()) / len(rates)
-            factor = config.success_rate_stdev_factor / 1000
-            least = mean - math.sqrt(variance) * factor
-            for name, rate in rates.items():
+        factor = config.success_rate_stdev_factor
+        judged = {
+            n: r for n, (r, calls) in rates.items() if calls >= config.request_volume
+        }
+        if factor is not None and len(judged) >= config.minimum_hosts:
+            mean = sum(judged.values()) / len(judged)
+            variance = sum((rate - mean) ** 2 for rate in judged.values()) / len(judged)
+            least = mean - math.sqrt(variance) * factor / 1000
+            for name, rate in judged.items():
                 if rate < least:
-                    self._eject(name, asked[name], "success_rate", now)
-        if config.failure_percentage_threshold is not None:
-            for name, rate in rates.items():
-                if 100 - rate > config.failure_percentage_threshold:
-                    self._eject(name, asked[name], "failure_percentage", now)
+                    self._eject(name, self._hosts[name], "success_rate", now)
+        threshold = config.failure_percentage_threshold
+        if threshold is None or len(self._hosts) < config.failure_hosts:
+            return
+        for name, (rate, calls) in rates.items():
+            if calls >= config.failure_volume and 100 - rate > threshold:
+                self._eject(name, self._hosts[name], "failure_percentage", now)
 
-    def _eject(self, name: str, host: _Host, reason: str, now: float) -> None:
+    def _eject(self, name: str, host: _Host, reason: str, now: float) -> bool:
         config = self.config
         if host.ejected_at is not None:
-            return
+            return False
         out = sum(other.ejected_at is not None for other in self._hosts.values())
         # At least one may go, however few there are.
-        if out and out * 100 / len(self._hosts) >= config.max_ejection_percent:
-            return
+        if out and (out + 1) * 100 > config.max_ejection_percent * len(self._hosts):
+            return False
         if self._rng.uniform(0, 100) >= config.enforcing_percent:
-            return
+            return False
         host.ejected_at = now
         host.multiplier += 1
-        self._seen()
-        longest = max(config.base_ejection_s, config.max_ejection_s)
-        emit(
-            self._listener,
-            BackendEjected(
-                target=self._target,
-                backend=name,
-                reason=reason,
-                for_s=min(config.base_ejection_s * host.multiplier, longest),
-            ),
+        event = BackendEjected(
+            target=self._target, backend=name, reason=reason, for_s=self._lasts(host)
         )
+        self._note(event)
+        return True
+
+    def _note(self, event: BackendEjected | BackendReturned) -> None:
+        if self._listener is not None:
+            self.news.append(event)
 
     def _seen(self) -> None:
-        self._out = frozenset(
-            name for name, host in self._hosts.items() if host.ejected_at is not None
-        )
+        out = frozenset(n for n, h in self._hosts.items() if h.ejected_at is not None)
+        if out != self._out:
+            self._out = out
+        left = len(self._hosts) - len(out)
+        panic = left < self.config.panic_percent / 100 * len(self._hosts)
+        self._barred = _NONE if panic else self._out
 
     def __repr__(self) -> str:
         return f"<Outliers {len(self._out)} of {len(self._hosts)} ejected>"

@@ -2,172 +2,132 @@
 
 grpc.aio runs interceptors inside a channel. The channel that carries them here is
 never connected: its last interceptor sends each attempt to the backend picked for it.
+Without interceptors there is no such channel, and a call costs a pick more than it did.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import grpc
 from grpc import aio
 
-from resilience._attempt import TRIED
 from resilience._errors import NoBackendError
-from resilience._wire import PREVIOUS_ATTEMPTS
-from resilience.aio_attempt import result
-from resilience.aio_errors import as_rpc_error
+from resilience.aio_calls import (
+    EndedStreamStream,
+    EndedStreamUnary,
+    EndedUnaryStream,
+    EndedUnaryUnary,
+)
 from resilience.balancing._backend import Backend
 from resilience.balancing._balancer import Balancer
+from resilience.balancing._states import best
+from resilience.balancing.aio_targets import Method, Targets
 
 _NEVER_DIALLED = "passthrough:///balanced"
-_DRAIN_S = 30.0
+
+_ENDED: dict[str, Callable[[NoBackendError], Any]] = {
+    "unary_unary": EndedUnaryUnary,
+    "unary_stream": EndedUnaryStream,
+    "stream_unary": EndedStreamUnary,
+    "stream_stream": EndedStreamStream,
+}
 
 
-class _Method(bytes):
-    """A method's name that knows how its messages are written and read."""
+class _Last:
+    """The last interceptor: sends to a backend what it should hand on."""
 
-    forms: tuple[Any, Any]
-    # By backend: its channel, which may be replaced, and the method there.
-    stubs: dict[str, tuple[Any, Any]]
-
-
-class _Targets:
-    """The backends' channels and their multicallables."""
-
-    def __init__(self, balancer: Balancer, dial: Callable[[Backend], Any]) -> None:
-        self.balancer = balancer
-        self._dial = dial
-        self.channels: dict[str, aio.Channel] = {}
-        self.update(balancer.backends)
-
-    def update(self, backends: Sequence[Backend]) -> list[aio.Channel]:
-        """Dial what is new; return the channels of those that are gone."""
-        wanted = {f"{backend.name} {backend.address}": backend for backend in backends}
-        gone = [self.channels.pop(key) for key in set(self.channels) - set(wanted)]
-        for key in wanted.keys() - self.channels.keys():
-            self.channels[key] = self._dial(wanted[key])
-        return gone
-
-    def send(self, kind: str, details: aio.ClientCallDetails, request: Any) -> Any:
-        """Pick a backend, make the attempt there, and tell how it ends."""
-        tried = TRIED.get()
-        again = any(key == PREVIOUS_ATTEMPTS for key, _ in details.metadata or ())
-        if tried is None:
-            tried = set()
-            TRIED.set(tried)
-        balancer = self.balancer
-        method: Any = details.method
-        if not isinstance(method, _Method):
-            raise TypeError("an interceptor replaced the method of a balanced call")
-        try:
-            node = balancer.pick(
-                method.decode(), avoid=next(iter(tried), None) if again else None
-            )
-        except NoBackendError as error:
-            raise as_rpc_error(error) from None
-        backend = node.backend
-        tried.clear()
-        tried.add(backend.name)
-        started = time.monotonic()
-        try:
-            stub = self._stub(kind, method, backend)
-            call = stub(
-                request,
-                timeout=details.timeout,
-                metadata=details.metadata,
-                credentials=details.credentials,
-                wait_for_ready=details.wait_for_ready,
-            )
-        except BaseException:
-            balancer.ended(node, None, 0.0)
-            raise
-
-        def over(_call: Any) -> None:
-            code = result(call.code())
-            balancer.ended(
-                node,
-                code.name,
-                time.monotonic() - started,
-                streaming=kind.endswith("stream"),
-            )
-
-        call.add_done_callback(over)
-        return call
-
-    def _stub(self, kind: str, method: _Method, backend: Backend) -> Any:
-        channel = self.channels[f"{backend.name} {backend.address}"]
-        held = method.stubs.get(backend.name)
-        if held is not None and held[0] is channel:
-            return held[1]
-        serialize, deserialize = method.forms
-        stub = getattr(channel, kind)(
-            method.decode(),
-            request_serializer=serialize,
-            response_deserializer=deserialize,
-        )
-        method.stubs[backend.name] = (channel, stub)
-        return stub
-
-
-class _UnaryUnary(aio.UnaryUnaryClientInterceptor):
-    def __init__(self, targets: _Targets) -> None:
+    def __init__(self, targets: Targets) -> None:
         self._targets = targets
 
+    def _send(self, kind: str, details: aio.ClientCallDetails, request: Any) -> Any:
+        options = {
+            "timeout": details.timeout,
+            "credentials": details.credentials,
+            "wait_for_ready": details.wait_for_ready,
+        }
+        try:
+            return self._targets.send(
+                kind,
+                details.method,
+                request,
+                details.metadata,
+                options,
+                intercepted=True,
+            )
+        except NoBackendError as error:
+            return _ENDED[kind](error)
+
+
+class _UnaryUnary(_Last, aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(
         self, _continuation: Any, client_call_details: Any, request: Any
     ) -> Any:
-        return self._targets.send("unary_unary", client_call_details, request)
+        return self._send("unary_unary", client_call_details, request)
 
 
-class _UnaryStream(aio.UnaryStreamClientInterceptor):
-    def __init__(self, targets: _Targets) -> None:
-        self._targets = targets
-
+class _UnaryStream(_Last, aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(
         self, _continuation: Any, client_call_details: Any, request: Any
     ) -> Any:
-        return self._targets.send("unary_stream", client_call_details, request)
+        return self._send("unary_stream", client_call_details, request)
 
 
-class _StreamUnary(aio.StreamUnaryClientInterceptor):
-    def __init__(self, targets: _Targets) -> None:
-        self._targets = targets
-
+class _StreamUnary(_Last, aio.StreamUnaryClientInterceptor):
     async def intercept_stream_unary(
         self, _continuation: Any, client_call_details: Any, request_iterator: Any
     ) -> Any:
-        return self._targets.send("stream_unary", client_call_details, request_iterator)
+        return self._send("stream_unary", client_call_details, request_iterator)
 
 
-class _StreamStream(aio.StreamStreamClientInterceptor):
-    def __init__(self, targets: _Targets) -> None:
-        self._targets = targets
-
+class _StreamStream(_Last, aio.StreamStreamClientInterceptor):
     async def intercept_stream_stream(
         self, _continuation: Any, client_call_details: Any, request_iterator: Any
     ) -> Any:
-        return self._targets.send(
-            "stream_stream", client_call_details, request_iterator
-        )
+        return self._send("stream_stream", client_call_details, request_iterator)
+
+
+class _Direct:
+    """A method that no interceptor is above of."""
+
+    def __init__(self, targets: Targets, kind: str, method: Method) -> None:
+        self._targets = targets
+        self._kind = kind
+        self._method = method
+
+    def __call__(
+        self, request: Any = None, *, metadata: Any = None, **options: Any
+    ) -> Any:
+        """Make the call at the backend that is picked for it."""
+        request = options.pop("request_iterator", request)
+        try:
+            return self._targets.send(
+                self._kind,
+                self._method,
+                request,
+                metadata,
+                options,
+                intercepted=False,
+            )
+        except NoBackendError as error:
+            return _ENDED[self._kind](error)
 
 
 class BalancedChannel(aio.Channel):
     """Several backends that are called as one; see `aio_channel`."""
 
-    def __init__(self, targets: _Targets, interceptors: Sequence[Any]) -> None:
+    def __init__(
+        self, targets: Targets, interceptors: Sequence[Any], drain_s: float
+    ) -> None:
         self._targets = targets
-        self._closing: set[asyncio.Task[None]] = set()
-        self._front = aio.insecure_channel(
-            _NEVER_DIALLED,
-            interceptors=[
-                *interceptors,
-                _UnaryUnary(targets),
-                _UnaryStream(targets),
-                _StreamUnary(targets),
-                _StreamStream(targets),
-            ],
-        )
+        self._drain_s = drain_s
+        self._front: aio.Channel | None = None
+        if interceptors:
+            last = (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)
+            self._front = aio.insecure_channel(
+                _NEVER_DIALLED,
+                interceptors=[*interceptors, *[each(targets) for each in last]],
+            )
 
     @property
     def balancer(self) -> Balancer:
@@ -175,19 +135,18 @@ class BalancedChannel(aio.Channel):
         return self._targets.balancer
 
     def update(self, backends: Sequence[Backend]) -> None:
-        """Take over a new list of backends; calls to those that go run on.
+        """Take over a new list of backends; calls to those that go run to their end.
 
-        Raises ValueError when two have one name.
+        They have the channel's *drain_s* seconds for that. Raises ValueError when two
+        have one name, RuntimeError when the channel is closed.
         """
-        self.balancer.update(backends)
-        for channel in self._targets.update(backends):
-            task = asyncio.get_running_loop().create_task(channel.close(_DRAIN_S))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+        self._targets.update(backends, self._drain_s)
 
     def _multi(self, kind: str, method: str, forms: tuple[Any, Any]) -> Any:
-        named = _Method(method.encode())
-        named.forms, named.stubs = forms, {}
+        named = Method.named(method, forms)
+        if self._front is None:
+            return _Direct(self._targets, kind, named)
+        self._targets.know(kind, named)
         return getattr(self._front, kind)(named)
 
     def unary_unary(
@@ -239,31 +198,30 @@ class BalancedChannel(aio.Channel):
         try_to_connect: bool = False,  # noqa: FBT001, FBT002  # as grpc.aio has it
     ) -> grpc.ChannelConnectivity:
         """Return the best state that a backend's channel is in."""
-        states = [
-            channel.get_state(try_to_connect)
-            for channel in self._targets.channels.values()
-        ]
-        for state in (
-            grpc.ChannelConnectivity.READY,
-            grpc.ChannelConnectivity.CONNECTING,
-            grpc.ChannelConnectivity.IDLE,
-            grpc.ChannelConnectivity.TRANSIENT_FAILURE,
-        ):
-            if state in states:
-                return state
-        return grpc.ChannelConnectivity.SHUTDOWN
+        if self._targets.closed:
+            return grpc.ChannelConnectivity.SHUTDOWN
+        channels = self._targets.channels.values()
+        return best([channel.get_state(try_to_connect) for channel in channels])
 
     async def wait_for_state_change(
         self, last_observed_state: grpc.ChannelConnectivity
     ) -> None:
-        """Return once `get_state` would tell another state."""
+        """Return once `get_state` would tell another state.
+
+        Raises UsageError when that cannot be, the channel being closed.
+        """
         while self.get_state() is last_observed_state:
+            if self._targets.closed:
+                raise aio.UsageError("Channel is closed.")
             channels = list(self._targets.channels.values())
-            waits = [
-                asyncio.ensure_future(
-                    channel.wait_for_state_change(channel.get_state())
-                )
-                for channel in channels
+            waits: list[asyncio.Future[Any]] = [
+                asyncio.ensure_future(self._targets.changed.wait()),
+                *[
+                    asyncio.ensure_future(
+                        channel.wait_for_state_change(channel.get_state())
+                    )
+                    for channel in channels
+                ],
             ]
             try:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -273,21 +231,19 @@ class BalancedChannel(aio.Channel):
                 await asyncio.gather(*waits, return_exceptions=True)
 
     async def channel_ready(self) -> None:
-        """Return once one backend is connected."""
+        """Return once one backend is connected. Raises UsageError when closed."""
         state = self.get_state(try_to_connect=True)
         while state is not grpc.ChannelConnectivity.READY:
+            if state is grpc.ChannelConnectivity.SHUTDOWN:
+                raise aio.UsageError("Channel is closed.")
             await self.wait_for_state_change(state)
             state = self.get_state(try_to_connect=True)
 
     async def close(self, grace: float | None = None) -> None:
         """Close every backend's channel; calls have *grace* seconds to end."""
-        for task in self._closing:
-            task.cancel()
-        await asyncio.gather(*self._closing, return_exceptions=True)
-        await self._front.close(grace)
-        await asyncio.gather(
-            *[channel.close(grace) for channel in self._targets.channels.values()]
-        )
+        await self._targets.close(grace)
+        if self._front is not None:
+            await self._front.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -306,12 +262,15 @@ def aio_channel(
     credentials: grpc.ChannelCredentials | None = None,
     options: Sequence[tuple[str, Any]] = (),
     dial: Callable[[Backend], aio.Channel] | None = None,
+    drain_s: float = 30.0,
 ) -> BalancedChannel:
-    """Return a channel over the balancer's backends.
+    """Return a channel over the balancer's backends, for the running event loop.
 
     *interceptors* run above the pick, so that a retry or a hedge goes to another
-    backend than the attempt before it. The channels below are made by *dial*, or with
-    *credentials* (None: without TLS) and *options*.
+    backend than the attempts before it. The channels below are made by *dial*, or with
+    *credentials* (None: without TLS) and *options*; interceptors that one of them has
+    see each attempt with its backend known. The calls at a backend that an `update`
+    takes away have *drain_s* seconds to end.
     """
 
     def plain(backend: Backend) -> aio.Channel:
@@ -319,4 +278,5 @@ def aio_channel(
             return aio.insecure_channel(backend.address, options=list(options))
         return aio.secure_channel(backend.address, credentials, options=list(options))
 
-    return BalancedChannel(_Targets(balancer, dial or plain), interceptors)
+    targets = Targets(balancer, dial or plain)
+    return BalancedChannel(targets, interceptors, drain_s)

@@ -21,9 +21,9 @@ from observability.grpc import (
     aio_server_interceptors,
 )
 from observability.metrics import Metrics, MetricsServer, serve_metrics
+from resilience import Listeners
 from resilience import aio_client_interceptors as resilient_calls
 from resilience import aio_server_interceptor as resilient_server
-from resilience._fanout import Listeners
 from resilience.contrib.opentelemetry import AttemptSpans, SpanEvents
 from services.runtime import peers as peers_file
 from services.runtime.peers import Peers

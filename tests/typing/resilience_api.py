@@ -25,25 +25,35 @@ from resilience import (
     BulkheadConfig,
     CacheConfig,
     Cached,
+    CallObserver,
     CircuitBreaker,
     CircuitOpenError,
     ClientPolicy,
+    CoalesceConfig,
     Coalescer,
+    Criticality,
     Deadline,
     Fallback,
+    FallbackConfig,
+    HedgeConfig,
     Listener,
+    Listeners,
     LoadLease,
     MethodPolicy,
+    Observers,
     Outcome,
     Permit,
+    PolicyFile,
     RetryConfig,
     Served,
     ServerPolicy,
+    ServerPolicyFile,
     TokenBucket,
+    dump_policies,
+    idempotent_methods,
+    load_policies,
+    policies,
 )
-from resilience._fanout import CallObserver, Listeners, Observers
-from resilience._file import dump_policies, load_policies
-from resilience._follow import PolicyFile, ServerPolicyFile
 from resilience.contrib.opentelemetry import AttemptSpans, SpanEvents
 from resilience.contrib.prometheus import PrometheusEvents
 from resilience.testing import (
@@ -82,7 +92,7 @@ class Mine:
         outcome.code = "OK"  # type: ignore[misc]
 
 
-def policies() -> None:
+def frozen() -> None:
     """Policies are frozen, and every option has its name."""
     assert_type(POLICY, ClientPolicy)
     assert_type(resilience.bare("catalog"), ClientPolicy)
@@ -257,3 +267,24 @@ def testing() -> None:
         pass
     FakeClock().advance("1")  # type: ignore[arg-type]
     PolicySwitch(ServerPolicy())  # type: ignore[arg-type]
+
+
+def composing() -> None:
+    """`policies` takes configurations in any order, and gives a client's policy."""
+    composed = policies(
+        "catalog",
+        BreakerConfig(),
+        RetryConfig(),
+        HedgeConfig(delay_s=0.1),
+        FallbackConfig(value=b""),
+        base=POLICY,
+        methods={"Get": MethodPolicy(coalesce=CoalesceConfig())},
+        timeout_s=1.0,
+    )
+    assert_type(composed, ClientPolicy)
+    assert_type(composed.for_method("/a.B/Get"), ClientPolicy)
+    assert_type(composed.criticality, Criticality | None)
+    assert_type(idempotent_methods(object()), frozenset[str])
+    policies(methods={})  # type: ignore[call-arg]
+    policies("catalog", methods={"Get": RetryConfig()})  # type: ignore[dict-item]
+    policies("catalog", base=ServerPolicy())  # type: ignore[arg-type]

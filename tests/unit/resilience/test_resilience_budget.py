@@ -122,6 +122,8 @@ def test_decorrelated_jitter_starts_anew_after_a_pushback():
     )
     for seed in range(200):
         state, _ = _state(config, seed)
+        for _ in range(3):
+            state.next_delay()
         assert 20 == state.next_delay(pushback_s=20.0)
         assert 0.1 <= state.next_delay() <= 0.3
 

@@ -111,9 +111,9 @@ def test_without_a_thread_to_be_had_the_key_is_free_again(monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", no_thread)
         with pytest.raises(RuntimeError, match="new thread"):
-            cache.get("k", lambda: "answer")
+            cache.get("k", lambda: "answer", timeout_s=10)
 
-    assert "answer" == cache.get("k", lambda: "answer").value
+    assert "answer" == cache.get("k", lambda: "answer", timeout_s=10).value
 
 
 def test_expire_makes_a_load_before_it_unjoinable(gate, clock):

@@ -32,6 +32,17 @@ def tracer(finished):
     return provider.get_tracer("test")
 
 
+def test_an_attempt_ends_once(tracer, finished, caplog):
+    """A second outcome changes nothing, and the SDK has nothing to complain of."""
+    attempt = AttemptSpans(tracer).attempt_started("t", "/a.B/C", 1, [])
+    attempt.finished(Outcome(code="OK", latency_s=0.1))
+    attempt.finished(Outcome(code="INTERNAL", latency_s=0.1))
+
+    (span,) = finished.get_finished_spans()
+    assert span.attributes["rpc.response.status_code"] == "OK"
+    assert [] == caplog.records
+
+
 def test_an_attempt_becomes_the_parent_on_the_wire(tracer, finished):
     """The metadata's trace context is the attempt's, whatever stood there before."""
     metadata = [("x", "1"), ("traceparent", "old"), ("tracestate", "old")]
@@ -47,7 +58,6 @@ def test_an_attempt_becomes_the_parent_on_the_wire(tracer, finished):
                 origin="payments@eu",
             )
         )
-        attempt.finished(Outcome(code="OK", latency_s=0.1))
 
     span = finished.get_finished_spans()[0]
     assert [key for key, _ in metadata] == ["x", "traceparent"]

@@ -325,3 +325,38 @@ async def _ended(call):
     except aio.AioRpcError as error:
         return dict(error.trailing_metadata())["x-seawall-refusal"]
     return None
+
+
+class Calls(RecordingObserver):
+    """An observer that watches whole calls as well."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def call_finished(self, target, method, **told):
+        told.pop("duration_s")
+        delay = told.pop("retry_delay_s")
+        self.calls.append((target, method, told, delay > 0))
+
+
+async def test_whole_calls_are_told_with_their_extra_attempts(hops):
+    """An observer that asks learns of each call once, hedges and retries counted."""
+    go, _ = _slow_first()
+    calls = Calls()
+    policy = ClientPolicy(target="leaf", hedge=NOW)
+    stub = await hops.dial(await hops.serve(go), policy, observer=calls)
+    await stub(b"", timeout=5)
+    retry = resilience.RetryConfig(attempts=3, backoff_s=0.001, jitter="none")
+    script = Script(["UNAVAILABLE", "UNAVAILABLE", b"x", "NOT_FOUND"])
+    policy = ClientPolicy(target="leaf", retry=retry)
+    stub = await hops.dial(await hops.leaf(script), policy, observer=calls)
+    await stub(b"")
+    await hops.roots(stub, 1)
+
+    name = ("leaf", "/h.Hop/Go")
+    assert [
+        (*name, {"code": "OK", "retries": 0, "hedges": 1}, False),
+        (*name, {"code": "OK", "retries": 2, "hedges": 0}, True),
+        (*name, {"code": "NOT_FOUND", "retries": 0, "hedges": 0}, False),
+    ] == calls.calls
