@@ -128,7 +128,8 @@ def doubts(found: Sequence[Figure]) -> list[str]:
     """Say why the run proves nothing; empty when it does."""
     reasons = []
     for one in found:
-        if one.shape != SEQUENTIAL:
+        # No verdict rests on the blocking API; it is shown as it came out.
+        if one.shape != SEQUENTIAL or one.api != "aio":
             continue
         where = f"{one.side}, {one.api}, Python {one.python}"
         if one.name == AGAIN and abs(one.added_share) > MOST_ERROR:

@@ -117,7 +117,7 @@ class Aio:
 
     async def _calls(self, number: int) -> list[float]:
         call, clock, timeout_s = self._unary, time.perf_counter, self._timeout_s
-        latencies = []
+        latencies: list[float] = []
         for _ in range(number):
             started = clock()
             await call(wire.REQUEST, timeout=timeout_s)
@@ -126,7 +126,7 @@ class Aio:
 
     async def _messages(self, number: int) -> list[float]:
         clock = time.perf_counter
-        latencies = []
+        latencies: list[float] = []
         last = clock()
         async for _ in self._stream(str(number).encode(), timeout=self._timeout_s):
             now = clock()

@@ -97,13 +97,12 @@ def open_telemetry() -> list[Any]:
 
 
 def _ours(provider: Any) -> list[Any]:
-    attempts = importlib.import_module("observability.attempts")
-    events = importlib.import_module("observability.events")
+    adapters = importlib.import_module("resilience.contrib.opentelemetry")
     tracer = provider.get_tracer("bench")
     return resilience.aio_client_interceptors(
         resilience.standard("bench"),
-        listener=events.EventRecorder(tracer),
-        observer=attempts.AttemptSpans(tracer),
+        listener=adapters.SpanEvents(tracer),
+        observer=adapters.AttemptSpans(tracer),
     )
 
 

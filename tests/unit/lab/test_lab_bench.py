@@ -158,6 +158,15 @@ def test_a_run_is_invalid_when_bare_grpc_disagrees_with_itself(again, drift, wor
     assert all(word in reason for reason in reasons if "client" in reason)
 
 
+def test_the_blocking_api_decides_about_no_run():
+    """Where no verdict rests, noise makes nothing invalid."""
+    noisy = {("blocking", variants.BARE): 174.0, ("blocking", variants.AGAIN): 300.0}
+
+    _, found = judged(a_run(costs() | noisy, drift=(0, 0, 0)))
+
+    assert [] == budgets.doubts(found)
+
+
 def test_every_variant_of_ours_can_be_built():
     """No line of the tables names what does not exist."""
     for table in variants.TABLES.values():
