@@ -1,10 +1,13 @@
 """The benchmark's arithmetic: figures from samples, budgets, and what is invalid."""
 
+import json
+
 import pytest
 
 from lab.bench import budgets, figures, kit, variants
-from lab.bench.run import Run
-from lab.bench.wire import IN_FLIGHT, SEQUENTIAL
+from lab.bench.run import Run, _take
+from lab.bench.wire import FOR_CLIENTS, IN_FLIGHT, SEQUENTIAL
+from lab.bench.worker import Worker
 
 pytestmark = pytest.mark.resilience
 
@@ -106,7 +109,8 @@ def test_a_slower_machine_is_scaled_and_a_faster_one_is_not(bare, client, passed
 
 def test_ours_is_compared_with_the_kit_in_its_own_interpreter():
     """The kit is beaten or not within its run, whatever the other run measured."""
-    mine = a_run(costs(client=500.0))
+    # As on a Python where both could be measured: it is another comparison still.
+    mine = a_run(costs(client=500.0) | {("client", variants.KIT): 174.0})
     beside = costs(client=40.0) | {("client", variants.KIT): 174.0 + 60.0}
 
     found, _ = judged(mine, a_run(beside, kit=True))
@@ -173,6 +177,25 @@ def test_every_variant_of_ours_can_be_built():
         for one in table:
             if not one.kit_only:
                 assert isinstance(one.build(), list), one.name
+
+
+def test_a_policy_that_does_not_exist_is_left_out_and_told(monkeypatch, capsys):
+    """An older `resilience` is measured without what it lacks, and says so."""
+
+    def build():
+        raise AttributeError("no HedgeConfig")
+
+    table = {"client": (variants.Variant("ours: hedge", build),)}
+    monkeypatch.setattr(variants, "TABLES", table)
+    plan = {"servers": {FOR_CLIENTS: "localhost:1"}, "names": None, "kit": False}
+    size = {"calls": 1, "calls_each": 1, "messages": 1}
+
+    Worker({**plan, "size": size, "seed": 1})._open("client")
+
+    told = Run()
+    _take(told, json.loads(capsys.readouterr().out), lambda *_: None)
+    left_out = {"side": "client", "name": "ours: hedge", "reason": "no HedgeConfig"}
+    assert [left_out] == told.skipped
 
 
 def test_names_are_unique_within_a_table():
