@@ -12,13 +12,7 @@ from typing import Literal
 
 from resilience._errors import LimitReachedError
 from resilience._events import LimitChanged, Listener, emit
-from resilience._limits import (
-    AIMDConfig,
-    AIMDLimit,
-    Gradient2Config,
-    Gradient2Limit,
-    Limit,
-)
+from resilience._limits import Gradient2Config, LimitAlgorithm, build_limit
 
 LimitOutcome = Literal["success", "dropped", "ignored"]
 
@@ -47,10 +41,11 @@ class LimitConfig:
 
     A window has at least *window_s* seconds and *window_calls* calls; the mean of
     their latencies and the most that were in flight are one sample. AIMD learns from
-    each call where *window_s* is 0.
+    each call where *window_s* is 0. Dropped calls count in the mean only where they
+    took longer than the others: a quick refusal is no sign of a quick callee.
     """
 
-    algorithm: AIMDConfig | Gradient2Config = field(default_factory=Gradient2Config)
+    algorithm: LimitAlgorithm = field(default_factory=Gradient2Config)
     window_s: float = 1.0
     window_calls: int = 10
 
@@ -89,14 +84,8 @@ class AdaptiveLimiter:
         self._clock = clock
         self._listener = listener
         self._lock = threading.Lock()
-        algorithm = config.algorithm
-        self._algorithm: Limit
-        if isinstance(algorithm, AIMDConfig):
-            self._algorithm = AIMDLimit(algorithm)
-        else:
-            self._algorithm = Gradient2Limit(algorithm)
+        self._algorithm = build_limit(config.algorithm)
         self._most = 0
-        self._dropped = False
         self._ends_at = clock() + config.window_s
         self._begin_window()
 
@@ -145,12 +134,16 @@ class AdaptiveLimiter:
             dropped = outcome == "dropped"
             if rtt < _TOO_SHORT_S and not dropped:
                 return
-            self._calls += 1
-            self._total_s += rtt
+            if dropped:
+                self._drops += 1
+                self._drops_s += rtt
+            else:
+                self._calls += 1
+                self._total_s += rtt
             self._most = max(self._most, place.in_flight)
-            self._dropped = self._dropped or dropped
             if now >= self._ends_at and (
-                self._calls >= self.config.window_calls or not self.config.window_s
+                self._calls + self._drops >= self.config.window_calls
+                or not self.config.window_s
             ):
                 event = self._learn(now)
         if event is not None:
@@ -158,8 +151,10 @@ class AdaptiveLimiter:
 
     def _learn(self, now: float) -> LimitChanged | None:
         old = self._algorithm.value
-        mean = self._total_s / self._calls
-        self._algorithm.update(mean, self._most, dropped=self._dropped)
+        mean = self._total_s / self._calls if self._calls else 0.0
+        if mean and self._drops_s > mean * self._drops:
+            mean = (self._total_s + self._drops_s) / (self._calls + self._drops)
+        self._algorithm.update(mean, self._most, dropped=self._drops > 0)
         self._ends_at = now + self.config.window_s
         self._begin_window()
         new = self._algorithm.value
@@ -168,8 +163,9 @@ class AdaptiveLimiter:
     def _begin_window(self) -> None:
         self._calls = 0
         self._total_s = 0.0
+        self._drops = 0
+        self._drops_s = 0.0
         self._most = 0
-        self._dropped = False
 
     def __repr__(self) -> str:
         return f"<AdaptiveLimiter {self.name} {self.in_flight}/{self.limit} in flight>"

@@ -1,7 +1,7 @@
 """How many calls at once a callee bears, learnt from how long they take.
 
-The algorithms are those of Netflix' concurrency-limits: AIMDLimit, Gradient2Limit and
-ExpAvgMeasurement, with their defaults.
+The algorithms are those of Netflix' concurrency-limits: FixedLimit, AIMDLimit,
+Gradient2Limit and ExpAvgMeasurement, with their defaults.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,39 @@ class Limit(Protocol):
         """How many calls at once."""
 
     def update(self, rtt_s: float, in_flight: int, *, dropped: bool) -> None:
-        """Learn from one call, or from a window of them."""
+        """Learn from one call, or from a window of them.
+
+        *rtt_s* of 0 says that nothing is known of the latency.
+        """
 
 
 def _check(initial: int, least: int, most: int) -> None:
     if not 1 <= least <= initial <= most:
         raise ValueError("1 <= least <= initial <= most must hold")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedConfig:
+    """A limit of *limit* calls that never changes. Raises ValueError below 1."""
+
+    limit: int
+
+    def __post_init__(self) -> None:
+        if self.limit < 1:
+            raise ValueError("limit must be at least 1 call")
+
+
+class FixedLimit:
+    """See FixedConfig."""
+
+    def __init__(self, config: FixedConfig) -> None:
+        self.value = config.limit
+
+    def update(self, rtt_s: float, in_flight: int, *, dropped: bool) -> None:
+        """Learn nothing."""
+
+    def __repr__(self) -> str:
+        return f"<FixedLimit {self.value}>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,12 +156,20 @@ class Gradient2Limit:
         """The limit in whole calls."""
         return int(self._estimate)
 
-    def update(self, rtt_s: float, in_flight: int, *, dropped: bool) -> None:  # noqa: ARG002  # a drop shows in the latency
-        """Learn from a window of calls."""
+    def update(self, rtt_s: float, in_flight: int, *, dropped: bool) -> None:
+        """Learn from a window of calls.
+
+        A drop shows in the latency. Where none is known for all were dropped, the
+        limit falls as with a latency out of all bounds.
+        """
         config, estimate = self._config, self._estimate
-        long = self._long.add(rtt_s)
         if rtt_s <= 0:
+            if dropped:
+                self._estimate = max(
+                    config.least, estimate * (1 - config.smoothing / 2)
+                )
             return
+        long = self._long.add(rtt_s)
         if long / rtt_s > 2:
             # Latency fell back to normal: forget the bad time faster.
             self._long.value *= 0.95
@@ -147,3 +182,15 @@ class Gradient2Limit:
 
     def __repr__(self) -> str:
         return f"<Gradient2Limit {self.value}, {self._long.value * 1000:.1f} ms usual>"
+
+
+LimitAlgorithm = FixedConfig | AIMDConfig | Gradient2Config
+
+
+def build_limit(config: LimitAlgorithm) -> Limit:
+    """Return a limit that follows *config*."""
+    if isinstance(config, FixedConfig):
+        return FixedLimit(config)
+    if isinstance(config, AIMDConfig):
+        return AIMDLimit(config)
+    return Gradient2Limit(config)

@@ -1,7 +1,9 @@
 """A client that stops asking what refuses anyway.
 
 Client-side throttling of the SRE book, chapter "Handling Overload": a call is not
-sent with the probability max(0, (requests - K * accepts) / (requests + 1)).
+sent with the probability max(0, (requests - K * accepts) / (requests + 1)). Requests
+count before they are sent, which sees an outage a round trip earlier; but where nothing
+was refused, requests without an answer yet are no reason to hold back others.
 """
 
 import random
@@ -55,10 +57,11 @@ class ClientThrottle:
         self._rng = rng or random.Random()  # noqa: S311  # spreads load, no secret
         self._lock = threading.Lock()
         self._step = config.window_s / self._PARTS
-        # Each part is [its number, requests, accepts]; the newest is the last.
+        # Each is [its number, requests, accepts, refusals]; the newest is the last.
         self._parts: deque[list[int]] = deque()
         self.requests = 0
         self.accepts = 0
+        self.refusals = 0
 
     @property
     def probability(self) -> float:
@@ -82,12 +85,17 @@ class ClientThrottle:
 
     def finished(self, *, accepted: bool) -> None:
         """Tell how a sent request ended: refused for overload, or anything else."""
-        if accepted:
-            with self._lock:
+        with self._lock:
+            if accepted:
                 self._part()[2] += 1
                 self.accepts += 1
+            else:
+                self._part()[3] += 1
+                self.refusals += 1
 
     def _probability(self) -> float:
+        if not self.refusals:
+            return 0.0
         surplus = self.requests - self.config.k * self.accepts
         if surplus <= 0:
             return 0.0
@@ -97,12 +105,13 @@ class ClientThrottle:
         number = int(self._clock() / self._step)
         parts = self._parts
         if not parts or parts[-1][0] < number:
-            parts.append([number, 0, 0])
+            parts.append([number, 0, 0, 0])
             oldest = number - self._PARTS
             while parts[0][0] <= oldest:
-                _, requests, accepts = parts.popleft()
+                _, requests, accepts, refusals = parts.popleft()
                 self.requests -= requests
                 self.accepts -= accepts
+                self.refusals -= refusals
         return parts[-1]
 
     def __repr__(self) -> str:

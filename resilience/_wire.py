@@ -24,3 +24,6 @@ CACHE: Final = "x-seawall-cache"
 
 CRITICALITY: Final = "x-seawall-criticality"
 """Header: how much the answer matters, one of four levels."""
+
+CRITICALITY_LEVEL: Final = "x-seawall-criticality-level"
+"""Header: the user's rank within that level, 0 to 99; the lowest are shed first."""

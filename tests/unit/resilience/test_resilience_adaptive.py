@@ -12,7 +12,7 @@ from resilience import (
 )
 from resilience._errors import LimitReachedError
 from resilience._limiter import limit_outcome
-from resilience._limits import AIMDLimit, ExpAverage, Gradient2Limit
+from resilience._limits import AIMDLimit, ExpAverage, FixedConfig, Gradient2Limit
 from resilience.testing import FakeClock, RecordingListener
 
 pytestmark = pytest.mark.resilience
@@ -93,6 +93,17 @@ def test_gradient_forgets_a_bad_time_faster():
     assert limit._long.value < before * 0.96
 
 
+def test_gradient_falls_by_a_tenth_where_all_was_dropped():
+    """Nothing succeeded: the limit halves as far as smoothing lets it, to the least."""
+    limit = Gradient2Limit(Gradient2Config(initial=100, least=85))
+    limit.update(0.0, 100, dropped=True)
+    assert 90 == limit.value
+    limit.update(0.0, 100, dropped=True)
+    assert 85 == limit.value
+    limit.update(0.0, 100, dropped=False)
+    assert 85 == limit.value
+
+
 @given(
     st.lists(
         st.tuples(
@@ -155,6 +166,60 @@ def test_a_window_is_one_sample():
     assert (2, 3) == (event.old, event.new)
 
 
+def _windows(limiter, clock, windows, calls):
+    """Let windows pass, each with all of the limit in use; calls is (s, outcome)."""
+    for _ in range(windows):
+        for seconds, outcome in calls:
+            places = [limiter.try_acquire() for _ in range(limiter.limit)]
+            clock.advance(seconds)
+            for place in places:
+                limiter.release(place, outcome)
+        clock.advance(1.0)
+
+
+def test_quick_refusals_are_no_sign_of_a_quick_callee():
+    """Refusals in 1 ms beside answers in 100 ms leave the latency at 100 ms."""
+    clock = FakeClock()
+    limiter = AdaptiveLimiter("catalog", LimitConfig(), clock=clock)
+    _windows(limiter, clock, 20, [(0.1, "success")])
+    _windows(limiter, clock, 20, [(0.1, "success"), *[(0.001, "dropped")] * 9])
+
+    assert limiter._algorithm._long.value == pytest.approx(0.1)
+
+
+def test_a_callee_that_refuses_everything_gets_a_smaller_limit():
+    """Where nothing succeeds the default limit falls, however quick the refusals."""
+    clock = FakeClock()
+    limiter = AdaptiveLimiter("catalog", LimitConfig(), clock=clock)
+    _windows(limiter, clock, 100, [(0.1, "success")])
+    before = limiter.limit
+    _windows(limiter, clock, 6, [(0.001, "dropped")])
+
+    assert limiter.limit <= 0.6 * before
+
+
+def test_late_drops_raise_the_latency():
+    """Calls dropped at their deadline took longer than the others: they count."""
+    clock = FakeClock()
+    limiter = AdaptiveLimiter("catalog", LimitConfig(), clock=clock)
+    _windows(limiter, clock, 100, [(0.1, "success")])
+    before = limiter.limit
+    _windows(limiter, clock, 3, [(0.1, "success"), (1.0, "dropped")])
+
+    assert limiter.limit < before
+
+
+def test_a_fixed_limit_stays():
+    """FixedLimit: whatever happens, the limit is what it was."""
+    clock = FakeClock()
+    limiter = AdaptiveLimiter(
+        "catalog", LimitConfig(algorithm=FixedConfig(limit=3)), clock=clock
+    )
+    _windows(limiter, clock, 5, [(9.0, "dropped"), (0.1, "success")] * 5)
+
+    assert 3 == limiter.limit
+
+
 def test_waiting_for_a_thread_counts_as_latency():
     """A queue's delay makes a quick call a late one."""
     clock = FakeClock()
@@ -211,6 +276,7 @@ def test_places_never_leak(steps):
 @pytest.mark.parametrize(
     "wrong",
     [
+        lambda: FixedConfig(limit=0),
         lambda: AIMDConfig(initial=0),
         lambda: AIMDConfig(backoff=1.0),
         lambda: AIMDConfig(timeout_s=0),
