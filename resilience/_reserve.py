@@ -7,6 +7,11 @@ networks", Annals of Applied Probability 1991): lesser calls are taken only whil
 than so many places are free. A few places suffice where the protected are few.
 """
 
+from collections.abc import Sequence
+
+# The weight of an interval in what is known of each kind's need.
+_WEIGHT = 0.2
+
 
 def kept_places(busy: float, limit: int, protected: float) -> int:
     """Return how many of *limit* places lesser calls leave free.
@@ -30,3 +35,44 @@ def kept_places(busy: float, limit: int, protected: float) -> int:
         sums.append(sums[-1] + weight)
     alone = 1 / sums[-1] if len(sums) > limit else 0.0
     return next(kept for kept, each in enumerate(sums) if 1 / each - alone <= miss)
+
+
+class Reserve:
+    """The share of a limit that each kind of call may fill; kinds rank from 0 up.
+
+    *most* are the shares at most. What a kind needs is what it has in flight and what
+    of it was refused, smoothed over some intervals; kinds below leave room for it, so
+    that it finds a place in *protected* of its calls, as far as the limit allows.
+    """
+
+    def __init__(self, most: Sequence[float], protected: float) -> None:
+        self._most = most
+        self._protected = protected
+        self._needs = [0.0] * len(most)
+        self._refused = [0] * len(most)
+        self.shares = tuple(most)
+
+    def refused(self, kind: int) -> None:
+        """Take in that a call of *kind* was turned away."""
+        self._refused[kind] += 1
+
+    def adapt(self, in_flight: Sequence[int], limit: int, intervals: float) -> None:
+        """Find the shares anew from the calls *in_flight* of each kind."""
+        weight = 1 - (1 - _WEIGHT) ** intervals
+        above, kept = 0.0, 0
+        shares = list(self._most)
+        for kind in reversed(range(len(shares))):
+            # Overload far above needs less kept; it must not favour the lower.
+            kept = max(kept, kept_places(above, limit, self._protected))
+            shares[kind] = min(shares[kind], 1 - kept / limit)
+            need = min(limit, in_flight[kind] + self._refused[kind])
+            self._needs[kind] += (need - self._needs[kind]) * weight
+            # Whoever was there an hour ago needs nothing now.
+            if self._needs[kind] < 0.01:
+                self._needs[kind] = 0.0
+            above += self._needs[kind]
+            self._refused[kind] = 0
+        self.shares = tuple(shares)
+
+    def __repr__(self) -> str:
+        return f"<Reserve {' '.join(f'{share:.0%}' for share in self.shares)}>"
