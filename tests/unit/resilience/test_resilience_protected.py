@@ -116,27 +116,56 @@ def test_what_was_kept_is_given_back():
 
 def test_an_idle_minute_is_worth_as_much_as_a_busy_one():
     """Needs of a minute ago are forgotten at the first call after it."""
-    reserve = Reserve((0.8, 1.0), 0.998)
+    reserve = Reserve((1.0, 1.0), 0.998)
     for _ in range(50):
-        reserve.adapt([0, 30], 100, 1.0)
-    reserve.adapt([0, 70], 100, 1.0)
-    busy = reserve.shares
+        reserve.adapt([0, 70], 100, 1.0)
+    assert (0.83, 1.0) == reserve.shares
     reserve.adapt([0, 0], 100, 600.0)
-    reserve.adapt([0, 0], 100, 1.0)
 
-    assert busy[0] < 0.95
-    assert (0.8, 1.0) == reserve.shares
+    assert (1.0, 1.0) == reserve.shares
 
 
-def test_the_refused_have_needs_too():
-    """Calls that found no place count as if they were in flight."""
+def test_a_rare_visitor_is_forgotten():
+    """A single call keeps a place free for seconds, not for ever."""
+    reserve = Reserve((1.0, 1.0), 0.998)
+    reserve.adapt([0, 1], 100, 1.0)
+    assert (0.99, 1.0) == reserve.shares
+    for _ in range(20):
+        reserve.adapt([0, 0], 100, 1.0)
+
+    assert (1.0, 1.0) == reserve.shares
+
+
+@pytest.mark.parametrize(
+    ("refused", "share"), [(30, 0.95), (100, 0.79), (1000, 0.79)], ids=str
+)
+def test_the_refused_have_needs_too(refused, share):
+    """Calls that found no place count as if in flight; no more than would fill it.
+
+    More come in an interval than are in flight at once, where calls are quick: a need
+    of thrice the limit would keep less than one of all of it.
+    """
     reserve = Reserve((1.0, 1.0), 0.998)
     for _ in range(30):
-        for _ in range(30):
+        for _ in range(refused):
             reserve.refused(1)
         reserve.adapt([100, 0], 100, 1.0)
 
-    assert pytest.approx(0.95) == reserve.shares[0]
+    assert pytest.approx(share) == reserve.shares[0]
+
+
+def test_who_never_found_a_place_soon_does():
+    """CRITICAL_PLUS calls that were refused keep the next CRITICAL ones out."""
+    server = Server(10, 1)
+    places = [server.shedder.admit(CRITICAL) for _ in range(10)]
+    for _ in range(20):
+        server.clock.advance(0.05)
+        assert server.shedder.admit(PLUS) is None
+    for place in places[:3]:
+        server.limiter.release(place, "ignored")
+
+    assert server.shedder.admit(CRITICAL) is None
+    assert server.shedder.admit(PLUS) is not None
 
 
 @given(
