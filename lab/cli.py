@@ -48,9 +48,9 @@ for command in (
     traces.traces,
     logs.logs,
     chaos.chaos,
+    bench.bench,
     report.report,
     certs.certs,
-    bench.bench,
 ):
     seawall.add_command(command)
 

@@ -11,7 +11,7 @@ from resilience._bulkhead import Bulkhead, BulkheadConfig
 from resilience._call_fallback import FallbackConfig
 from resilience._coalesce import Coalescer
 from resilience._coalesce_sync import BlockingCoalescer
-from resilience._copies import Aged, CacheConfig, Cached
+from resilience._copies import Aged, CacheConfig, Cached, LoadCancelledError
 from resilience._criticality import (
     Criticality,
     criticality_scope,
@@ -126,6 +126,7 @@ __all__ = [
     "LimitReachedError",
     "Listener",
     "Listeners",
+    "LoadCancelledError",
     "LoadLease",
     "LoopLag",
     "MethodPolicy",

@@ -135,7 +135,10 @@ class Attempt:
             )
         if self.throttle is not None:
             self.throttle.finished(accepted=code not in _OVERLOADED or bool(origin))
-        if self.latencies is not None and code == "OK" and not self.streaming:
+        if self.latencies is None or self.streaming:
+            return
+        # A loser was slow: left out, hedging would hide what it is there for.
+        if code == "OK" or cancelled_by == "hedge":
             self.latencies.record(latency)
 
     def ran_out(self, latency_s: float) -> bool:

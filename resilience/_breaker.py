@@ -151,8 +151,9 @@ class CircuitBreaker:
                 slow=latency_s > self.config.slow_after_s,
                 latency_s=latency_s,
             )
-            if window.calls >= self._least:
-                self._judge(trial=permit.trial)
+            # Without a failed or a slow call no threshold can be reached.
+            if window.failed or window.slow or permit.trial:
+                self._judge(window, trial=permit.trial)
         if self._pending:
             self._flush()
         if self._circuit.heard:
@@ -247,9 +248,10 @@ class CircuitBreaker:
             return None
         return config.open_s
 
-    def _judge(self, *, trial: bool) -> None:
-        window, config = self._window, self.config
-        calls = window.calls
+    def _judge(self, window: Window, *, trial: bool) -> None:
+        config, calls = self.config, window.calls
+        if calls < self._least:
+            return
         if window.failed >= config.failure_rate * calls:
             self._exceeded("failure_rate")
         elif window.slow >= config.slow_rate * calls:

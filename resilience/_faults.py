@@ -28,9 +28,10 @@ class FaultConfig:
 
     A server's stream of responses is aborted after *after_messages* of them, or at
     its end. With *headers* a call may ask a server for its own fault by Envoy's
-    metadata: x-envoy-fault-delay-request (milliseconds),
-    x-envoy-fault-abort-grpc-request (a status number), and the -percentage of
-    either, which only lowers what is configured. Raises ValueError.
+    metadata: x-envoy-fault-delay-request (milliseconds) and
+    x-envoy-fault-abort-grpc-request (a status number), with
+    x-envoy-fault-delay-request-percentage and x-envoy-fault-abort-request-percentage,
+    which only lower what is configured. Raises ValueError.
     """
 
     delay_s: float = 0.0

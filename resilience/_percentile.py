@@ -45,9 +45,9 @@ class Percentiles:
     def record(self, seconds: float) -> None:
         """Take in one latency; what is beyond the buckets counts as the last one.
 
-        An attempt that lost against its hedge counts with the time it had run: it
-        would have taken at least that. Left out, the slow calls would vanish from
-        the very percentile that found them slow, and hedging would begin ever earlier.
+        Give it also how long an attempt had run that lost against its hedge: it would
+        have taken at least that. Left out, the slow calls would vanish from the very
+        percentile that found them slow, and hedges would be sent ever earlier.
         """
         index = 0
         if seconds > _SMALLEST_S:

@@ -114,6 +114,17 @@ class Slot:
         self.tells_criticality = plan.propagate_criticality
         # What the usual call need not be asked about.
         self.plain = plan.fallback is None and plan.coalesce is None
+        self.simple = (
+            self.plain
+            and chain.observer is None
+            and self.limiter is None
+            and self.throttle is None
+            and self.latencies is None
+            and self.breaker_key is None
+            and plan.hedge is None
+            and plan.criticality is None
+            and (plan.retry is None or plan.retry.attempt_timeout_s is None)
+        )
         self.plan = plan
         self.policy = policy
 

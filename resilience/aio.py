@@ -10,8 +10,9 @@ from resilience._attempt import AttemptObserver
 from resilience._chain import Chain
 from resilience._events import Listener
 from resilience._policy import ClientPolicySource, ServerPolicySource
-from resilience.aio_client import StreamStream, StreamUnary, UnaryStream, UnaryUnary
+from resilience.aio_client import StreamStream, StreamUnary, UnaryStream
 from resilience.aio_server import ServerChain
+from resilience.aio_unary import UnaryUnary
 
 
 def client_interceptors(

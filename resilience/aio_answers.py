@@ -11,6 +11,7 @@ from grpc import aio
 from resilience._answer import Answer
 from resilience._call_fallback import NOTHING
 from resilience._coalesce import Coalescer
+from resilience._copies import LoadCancelledError
 from resilience._deadline import current_deadline
 from resilience._slot import Slot
 from resilience.aio_calls import EndedUnaryUnary
@@ -99,6 +100,11 @@ async def shared(
             found = await coalescer.get(key, load, config=config.cache)
     except aio.AioRpcError as error:
         return EndedUnaryUnary(error), error
+    except LoadCancelledError as error:
+        gone = aio.AioRpcError(
+            grpc.StatusCode.CANCELLED, aio.Metadata(), aio.Metadata(), str(error)
+        )
+        return EndedUnaryUnary(gone), gone
     except TimeoutError:
         late = aio.AioRpcError(
             grpc.StatusCode.DEADLINE_EXCEEDED,

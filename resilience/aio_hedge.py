@@ -141,13 +141,13 @@ class Hedged:
         slot, state = self._slot, self._state
         assert slot.extra_load is not None
         ended = self._ends_at is not None and self._clock() >= self._ends_at
-        if slot.bucket is not None and not slot.bucket.allows:
+        if ended:
+            state.stop()
+        elif slot.bucket is not None and not slot.bucket.allows:
             self._refuse("budget")
         # After a failure nothing runs beside it: that is a retry, and no extra load.
         elif state.outstanding and not slot.extra_load.hedge():
             self._refuse("load")
-        elif ended:
-            state.stop()
         else:
             try:
                 await self._send()

@@ -1,118 +1,125 @@
-"""An environment of its own for the published kit that we are compared with.
+"""The environment in which grpc-client-kit is measured: it needs Python 3.12.
 
-It needs Python 3.12 or newer, and is not among this project's dependencies.
+Made once under the user's cache folder. Ours and bare gRPC are measured in it too, so
+that nobody is compared across interpreters.
 """
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-import venv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from lab.bench.measure import Samples, Size
+from lab.bench.run import ROOT
 
-NEEDS = (3, 12)
-WANTED = ("grpc-client-kit==0.4.0", "pybreaker", "tenacity")
-ROOT = Path(__file__).parents[2]
-
-
-class LeftOutError(RuntimeError):
-    """The kit cannot be measured here, and why."""
+KIT = "grpc-client-kit==0.4.0"
+_NEEDS = (3, 12)
+_MAKING_S = 300
+_ASK = "import sys; print(*sys.version_info[:3])"
 
 
-def python(given: str | None = None) -> str:
-    """Return an interpreter that the kit runs on. Raises LeftOutError."""
-    candidates = [given] if given else [sys.executable]
-    if not given:
-        candidates += [
-            found
-            for minor in (14, 13, 12)
-            if (found := shutil.which(f"python3.{minor}")) is not None
-        ]
-        versions = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
-        candidates += sorted(map(str, versions.glob("versions/3.1[2-9]*/bin/python")))
-    for one in candidates:
-        asked = "import sys; print(*sys.version_info[:2])"
-        try:
-            told = subprocess.run(
-                [one, "-c", asked],
-                capture_output=True,
-                text=True,
-                timeout=20,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        if told.returncode == 0 and tuple(map(int, told.stdout.split())) >= NEEDS:
-            return one
-    raise LeftOutError("grpc-client-kit needs Python 3.12, and there is none here")
+class KitUnavailableError(RuntimeError):
+    """There is no environment for the kit, and why."""
 
 
-def environment(folder: Path, interpreter: str) -> Path:
-    """Return the environment's Python, made in *folder* at the first time.
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """An interpreter that has the kit, and the folder it finds our code in."""
 
-    Raises LeftOutError when it cannot be installed.
+    python: str
+    path: Path
+
+
+def environment(asked: str | None, *, make: bool = True) -> Environment:
+    """Return the kit's environment, made if need be. Raises KitUnavailableError.
+
+    *asked* is the Python to use, of 3.12 or later; the first one found without it.
     """
-    ready = folder / "ready"
-    found = folder / "bin" / "python"
-    if ready.exists():
-        return found
-    if interpreter == sys.executable:
-        venv.create(folder, with_pip=True, clear=True)
-    else:
-        subprocess.run([interpreter, "-m", "venv", "--clear", str(folder)], check=True)
-    installed = subprocess.run(
-        [
-            str(found),
-            "-m",
-            "pip",
-            "--disable-pip-version-check",
-            "install",
-            "--quiet",
-            "-c",
-            str(ROOT / "constraints.txt"),
-            *WANTED,
-            "grpcio",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+    python, number = _python(asked)
+    pins = (
+        KIT,
+        *(f"{name}=={version(name)}" for name in ("grpcio", "pybreaker", "tenacity")),
     )
-    if installed.returncode:
-        last = installed.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        raise LeftOutError(f"grpc-client-kit could not be installed: {last[0]}")
-    ready.touch()
-    return found
+    folder = _cache() / f"bench-kit-{number}"
+    stamp = folder / "pins"
+    inside = folder / "bin" / "python"
+    if not stamp.exists() or stamp.read_text().split() != list(pins):
+        if not make:
+            raise KitUnavailableError("its environment is made by a run of full size")
+        shutil.rmtree(folder, ignore_errors=True)
+        _run(python, "-m", "venv", str(folder))
+        _run(str(inside), "-m", "pip", "install", "--quiet", *pins)
+        stamp.write_text("\n".join(pins))
+    return Environment(str(inside), _sources(folder / "sources"))
 
 
-def measure(found: Path, names: list[str], size: Size) -> dict[str, Samples]:
-    """Measure client variants with the environment's own interpreter.
+def _sources(folder: Path) -> Path:
+    """Give just these packages: beside ours may lie what another Python compiled."""
+    folder.mkdir(exist_ok=True)
+    for room in ("lab", "resilience"):
+        link = folder / room
+        if not link.exists() or link.resolve() != (ROOT / room).resolve():
+            link.unlink(missing_ok=True)
+            link.symlink_to(ROOT / room, target_is_directory=True)
+    return folder
 
-    Raises LeftOutError when that fails.
-    """
-    done = subprocess.run(
-        [
-            str(found),
-            "-m",
-            "lab.bench.measure",
-            "--rounds",
-            str(size.rounds),
-            "--calls",
-            str(size.calls),
-            *names,
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        raise LeftOutError(f"the kit's environment failed: {last[0]}")
-    document: dict[str, Any] = json.loads(done.stdout)
-    return {name: Samples(**samples) for name, samples in document.items()}
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "seawall"
+
+
+def _python(asked: str | None) -> tuple[str, str]:
+    for candidate in [asked] if asked else _candidates():
+        found = _version(candidate)
+        if found is not None and found >= _NEEDS:
+            return candidate, ".".join(map(str, found))
+    if asked:
+        raise KitUnavailableError(f"{asked} is no Python of 3.12 or later")
+    raise KitUnavailableError("no Python of 3.12 or later was found (--kit-python)")
+
+
+def _candidates() -> Iterator[str]:
+    yield sys.executable
+    for name in ("python3.14", "python3.13", "python3.12", "python3"):
+        found = shutil.which(name)
+        if found:
+            yield found
+    # pyenv's names on the PATH start nothing unless the version is selected.
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    for one in sorted((pyenv / "versions").glob("3.1[2-9]*/bin/python3")):
+        yield str(one)
+
+
+def _version(python: str) -> tuple[int, ...] | None:
+    try:
+        done = subprocess.run(
+            [python, "-c", _ASK],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=20,
+        )
+        return tuple(int(part) for part in done.stdout.split())
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+
+
+def _run(*command: str) -> None:
+    try:
+        subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=_MAKING_S
+        )
+    except subprocess.CalledProcessError as error:
+        lines = (error.stderr or error.stdout or "").strip().splitlines()
+        reason = lines[-1] if lines else f"exit code {error.returncode}"
+        raise KitUnavailableError(
+            f"its environment could not be made: {reason}"
+        ) from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise KitUnavailableError(
+            f"its environment could not be made: {error}"
+        ) from error

@@ -1,194 +1,196 @@
-"""Interleaved rounds over variants: CPU, latency and throughput of each.
+"""One variant for a moment: CPU of both processes, latencies, calls a second."""
 
-Runs as a program of its own too, in an environment that has another library to compare.
-"""
-
-import argparse
 import asyncio
-import json
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
+import grpc
 from grpc import aio
 
-from lab.bench.variants import CLIENTS
-
-IN_FLIGHT = 32
-
-
-@dataclass(slots=True)
-class Samples:
-    """What one variant's rounds gave, in microseconds and calls a second."""
-
-    cpu_us: list[float] = field(default_factory=list)
-    p50_us: list[float] = field(default_factory=list)
-    rps: list[float] = field(default_factory=list)
-    message_us: list[float] = field(default_factory=list)
+from lab.bench import wire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much is measured a round."""
+    """How much of each shape a round holds for each variant."""
 
-    rounds: int = 12
-    calls: int = 400
-    streams: int = 4
+    calls: int
+    calls_each: int
+    messages: int
+    warm_up: int = 15
 
 
-def start_target(stack: ExitStack, variant: str) -> str:
-    """Start a server of *variant* that ends with *stack*; return its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lab.bench.target", variant],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One variant and shape in one round; microseconds are per call or message."""
+
+    shape: str
+    client_us: float
+    server_us: float
+    p50_us: float
+    rps: float
+
+
+class Server:
+    """The server's account of its own CPU time, over a channel that nobody measures."""
+
+    def __init__(self, address: str) -> None:
+        self._channel = aio.insecure_channel(address)
+        self._ask: Any = self._channel.unary_unary(wire.CPU)
+
+    async def cpu_s(self) -> float:
+        """Return the seconds of CPU that the server's process has had."""
+        return float(await self._ask(b"", timeout=10))
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._channel.close()
+
+
+Shape = Callable[[], Awaitable[list[float]]]
+
+
+async def _taken(
+    server: Server, shape: str, of: int, work: Callable[[], Awaitable[list[float]]]
+) -> Sample:
+    served = await server.cpu_s()
+    started, cpu = time.perf_counter(), time.process_time()
+    latencies = await work()
+    cpu = time.process_time() - cpu
+    elapsed = time.perf_counter() - started
+    served = await server.cpu_s() - served
+    return Sample(
+        shape=shape,
+        client_us=1e6 * cpu / of,
+        # One of the two questions about it is in the answer.
+        server_us=1e6 * served / (of + 1),
+        p50_us=1e6 * statistics.median(latencies),
+        rps=of / elapsed,
     )
-    assert process.stdin is not None and process.stdout is not None  # noqa: PT018
-    stack.callback(process.wait, 10)
-    stack.callback(process.stdin.close)
-    stack.callback(process.stdout.close)
-    port = process.stdout.readline().strip()
-    if not port:
-        raise RuntimeError(f"the server of {variant!r} did not start")
-    return f"127.0.0.1:{port}"
 
 
-async def _sequential(stub: Any, calls: int) -> tuple[float, list[float]]:
-    latencies = []
-    begun = time.process_time()
-    for _ in range(calls):
-        at = time.perf_counter()
-        await stub(b"request")
-        latencies.append(time.perf_counter() - at)
-    return time.process_time() - begun, latencies
+class Aio:
+    """A variant's channel for grpc.aio."""
 
+    def __init__(
+        self,
+        address: str,
+        interceptors: list[Any],
+        *,
+        streams: bool,
+        timeout_s: float | None,
+    ) -> None:
+        # Channels to one address share a connection unless told otherwise.
+        options = (("grpc.use_local_subchannel_pool", 1),)
+        self._channel = aio.insecure_channel(address, options, None, interceptors)
+        self._unary: Any = self._channel.unary_unary(wire.ECHO)
+        self._stream: Any = self._channel.unary_stream(wire.STREAM)
+        self._streams = streams
+        self._timeout_s = timeout_s
 
-async def _at_once(stub: Any, calls: int) -> float:
-    each = max(1, calls // IN_FLIGHT)
+    async def samples(self, server: Server, size: Size) -> list[Sample]:
+        """Measure every shape once."""
+        for _ in range(size.warm_up):
+            await self._unary(wire.REQUEST, timeout=self._timeout_s)
+        each = size.calls_each
 
-    async def one() -> None:
-        for _ in range(each):
-            await stub(b"request")
+        async def sequential() -> list[float]:
+            return await self._calls(size.calls)
 
-    begun = time.perf_counter()
-    await asyncio.gather(*[one() for _ in range(IN_FLIGHT)])
-    return each * IN_FLIGHT / (time.perf_counter() - begun)
+        async def in_flight() -> list[float]:
+            callers = (self._calls(each) for _ in range(wire.CALLERS))
+            return [one for some in await asyncio.gather(*callers) for one in some]
 
+        async def streamed() -> list[float]:
+            return await self._messages(size.messages)
 
-async def _streamed(stub: Any, streams: int) -> float:
-    messages = 0
-    begun = time.process_time()
-    for _ in range(streams):
-        async for _ in stub(b"request"):
-            messages += 1
-    return (time.process_time() - begun) / messages
+        found = [
+            await _taken(server, wire.SEQUENTIAL, size.calls, sequential),
+            await _taken(server, wire.IN_FLIGHT, wire.CALLERS * each, in_flight),
+        ]
+        if self._streams:
+            found.append(await _taken(server, wire.STREAMED, size.messages, streamed))
+        return found
 
+    async def _calls(self, number: int) -> list[float]:
+        call, clock, timeout_s = self._unary, time.perf_counter, self._timeout_s
+        latencies: list[float] = []
+        for _ in range(number):
+            started = clock()
+            await call(wire.REQUEST, timeout=timeout_s)
+            latencies.append(clock() - started)
+        return latencies
 
-async def clients(
-    names: Sequence[str], size: Size, tick: Callable[[], None] | None = None
-) -> dict[str, Samples]:
-    """Measure client variants against one server; every round in another order."""
-    samples = {name: Samples() for name in names}
-    with ExitStack() as stack:
-        address = start_target(stack, "bare")
-        channels = {
-            name: aio.insecure_channel(address, interceptors=CLIENTS[name]())
-            for name in names
-        }
-        for round_ in range(-1, size.rounds):
-            turn = round_ % len(names)
-            for name in [*names[turn:], *names[:turn]]:
-                channel, found = channels[name], samples[name]
-                unary: Any = channel.unary_unary("/bench.Bench/Unary")
-                stream: Any = channel.unary_stream("/bench.Bench/Stream")
-                cpu, latencies = await _sequential(unary, size.calls)
-                rps = await _at_once(unary, size.calls)
-                message = await _streamed(stream, size.streams)
-                if round_ >= 0:
-                    found.cpu_us.append(cpu / size.calls * 1e6)
-                    found.p50_us.append(statistics.median(latencies) * 1e6)
-                    found.rps.append(rps)
-                    found.message_us.append(message * 1e6)
-                if tick is not None:
-                    tick()
-        for channel in channels.values():
-            await channel.close()
-    return samples
+    async def _messages(self, number: int) -> list[float]:
+        clock = time.perf_counter
+        latencies: list[float] = []
+        last = clock()
+        async for _ in self._stream(str(number).encode(), timeout=self._timeout_s):
+            now = clock()
+            latencies.append(now - last)
+            last = now
+        if len(latencies) != number:
+            raise RuntimeError(f"{len(latencies)} of {number} messages came")
+        return latencies
 
-
-async def servers(
-    names: Sequence[str], size: Size, tick: Callable[[], None] | None = None
-) -> dict[str, Samples]:
-    """Measure server variants, each in a process whose own CPU time it tells."""
-    samples = {name: Samples() for name in names}
-    with ExitStack() as stack:
-        channels = {
-            name: aio.insecure_channel(start_target(stack, name)) for name in names
-        }
-        for round_ in range(-1, size.rounds):
-            turn = round_ % len(names)
-            for name in [*names[turn:], *names[:turn]]:
-                channel, found = channels[name], samples[name]
-                unary: Any = channel.unary_unary("/bench.Bench/Unary")
-                stream: Any = channel.unary_stream("/bench.Bench/Stream")
-                cpu: Any = channel.unary_unary("/bench.Bench/Cpu")
-                before = float(await cpu(b""))
-                _, latencies = await _sequential(unary, size.calls)
-                between = float(await cpu(b""))
-                rps = await _at_once(unary, size.calls)
-                later = float(await cpu(b""))
-                messages = 0
-                for _ in range(size.streams):
-                    async for _ in stream(b""):
-                        messages += 1
-                after = float(await cpu(b""))
-                if round_ >= 0:
-                    found.cpu_us.append((between - before) / size.calls * 1e6)
-                    found.p50_us.append(statistics.median(latencies) * 1e6)
-                    found.rps.append(rps)
-                    found.message_us.append((after - later) / messages * 1e6)
-                if tick is not None:
-                    tick()
-        for channel in channels.values():
-            await channel.close()
-    return samples
-
-
-async def refusals(count: int) -> list[float]:
-    """Return how long an open breaker takes to refuse a call, in microseconds."""
-    from resilience import BreakerConfig, aio_client_interceptors, policies  # noqa: PLC0415
-
-    chain = aio_client_interceptors(policies("bench", BreakerConfig(open_s=3600)))
-    async with aio.insecure_channel("127.0.0.1:1", interceptors=chain) as channel:
-        unary: Any = channel.unary_unary("/bench.Bench/Unary")
-        chain[0].chain.slot(b"/bench.Bench/Unary").breaker.open()  # type: ignore[attr-defined]
-        found = []
-        for _ in range(count):
-            at = time.perf_counter()
+    async def refusals(self, number: int) -> list[float]:
+        """Open the breaker by failing, then time how long refusals take, in seconds."""
+        fail: Any = self._channel.unary_unary(wire.FAIL)
+        clock = time.perf_counter
+        latencies: list[float] = []
+        while len(latencies) < number:
+            started = clock()
             try:
-                await unary(b"request")
-            except aio.AioRpcError:
-                found.append((time.perf_counter() - at) * 1e6)
-    return found
+                await fail(wire.REQUEST)
+            except aio.AioRpcError as error:
+                refused = dict(error.trailing_metadata() or ())
+                if "x-seawall-refusal" in refused:
+                    latencies.append(clock() - started)
+        return latencies
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._channel.close()
 
 
-def main() -> None:
-    """Measure the named client variants and print their samples as JSON."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, required=True)
-    parser.add_argument("--calls", type=int, required=True)
-    parser.add_argument("names", nargs="+")
-    given = parser.parse_args()
-    size = Size(rounds=given.rounds, calls=given.calls)
-    found = asyncio.run(clients(given.names, size))
-    json.dump({name: asdict(samples) for name, samples in found.items()}, sys.stdout)
+class Blocking:
+    """A variant's channel for the blocking API; the event loop waits meanwhile."""
 
+    def __init__(self, address: str, interceptors: list[Any]) -> None:
+        options = (("grpc.use_local_subchannel_pool", 1),)
+        self._plain = grpc.insecure_channel(address, options)
+        channel = grpc.intercept_channel(self._plain, *interceptors)
+        self._unary: Any = channel.unary_unary(wire.ECHO)
+        self._stream: Any = channel.unary_stream(wire.STREAM)
 
-if __name__ == "__main__":
-    main()
+    async def samples(self, server: Server, size: Size) -> list[Sample]:
+        """Measure the two shapes that one thread can make."""
+        for _ in range(size.warm_up):
+            self._unary(wire.REQUEST)
+
+        def timed(steps: Iterator[Any]) -> list[float]:
+            latencies: list[float] = []
+            last = time.perf_counter()
+            for _ in steps:
+                now = time.perf_counter()
+                latencies.append(now - last)
+                last = now
+            return latencies
+
+        async def sequential() -> list[float]:
+            return timed(self._unary(wire.REQUEST) for _ in range(size.calls))
+
+        async def streamed() -> list[float]:
+            return timed(self._stream(str(size.messages).encode()))
+
+        return [
+            await _taken(server, wire.SEQUENTIAL, size.calls, sequential),
+            await _taken(server, wire.STREAMED, size.messages, streamed),
+        ]
+
+    async def close(self) -> None:
+        """Close the channel."""
+        self._plain.close()

@@ -1,190 +1,162 @@
-"""What is compared, by name: interceptors for a client, and for a server.
+"""What is measured: one line a variant, built only in the process that measures it.
 
-Only gRPC and `resilience` are imported here, the rest by the variants that need it: the
-same file runs in an environment where little else is installed.
+A builder raises AttributeError or ImportError where the thing does not exist; the
+variant is then left out and the reason told.
 """
 
-from collections.abc import Callable
-from typing import Any
-
-from grpc import aio
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 import resilience
-from resilience import (
-    BreakerConfig,
-    BudgetConfig,
-    BulkheadConfig,
-    CacheConfig,
-    ClientPolicy,
-    CoalesceConfig,
-    Criticality,
-    FallbackConfig,
-    Gradient2Config,
-    HedgeConfig,
-    LimitConfig,
-    RetryConfig,
-    ServerPolicy,
-    SheddingConfig,
-    ThrottleConfig,
-    policies,
+from lab.bench import rivals
+
+BARE: Final = "bare"
+AGAIN: Final = "bare again"
+FULL: Final = "ours in full"
+THREE: Final = "ours: deadline, retry, breaker"
+KIT: Final = "grpc-client-kit: timeout, retry, breaker"
+
+ANCHORS: Final = frozenset({BARE, AGAIN, FULL, KIT})
+"""What verdicts rest on: measured in every block, the others once a round."""
+
+Build = Callable[[], list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A way of making (or serving) calls.
+
+    *unary_only*: it has nothing for streams. *in_kit*: measured in the interpreter
+    of grpc-client-kit too.
+    """
+
+    name: str
+    build: Build
+    unary_only: bool = False
+    in_kit: bool = False
+    kit_only: bool = False
+
+
+def _ours(*parts: str, **changes: Any) -> Build:
+    """Return a builder of our chain with *parts*: names of configurations."""
+
+    def build() -> list[Any]:
+        configs = [_CONFIGS[part]() for part in parts]
+        policy = resilience.policies("bench", *configs, **changes)
+        return resilience.aio_client_interceptors(policy)
+
+    return build
+
+
+_CONFIGS: Final[Mapping[str, Callable[[], Any]]] = {
+    "retry": lambda: resilience.RetryConfig(attempts=3),
+    "budget": lambda: resilience.BudgetConfig(max_tokens=10),
+    "breaker": lambda: resilience.BreakerConfig(slow_rate=0.5, slow_after_s=1.0),
+    "bulkhead": lambda: resilience.BulkheadConfig(limit=100),
+    "limit": lambda: resilience.LimitConfig(algorithm=_roomy()),
+    "throttle": lambda: resilience.ThrottleConfig(k=2.0),
+    # Far beyond any answer: what is measured is being ready to hedge.
+    "hedge": lambda: resilience.HedgeConfig(delay_s=1.0),
+    "fallback": lambda: resilience.FallbackConfig(value=b""),
+    # Each call is its own: shared ones would cost next to nothing.
+    "coalesce": lambda: resilience.CoalesceConfig(key=_unlike_any_other()),
+}
+
+_DEADLINE: Final = {"timeout_s": 5.0, "stream_timeout_s": 60.0}
+
+
+def _unlike_any_other() -> Callable[[Any, Any], int]:
+    numbers = itertools.count()
+    return lambda _request, _metadata: next(numbers)
+
+
+def _roomy() -> Any:
+    """Return an algorithm whose limit 32 calls in flight never meet."""
+    return resilience.Gradient2Config(initial=400, least=300, most=500)
+
+
+def _criticality() -> list[Any]:
+    level = resilience.Criticality.CRITICAL
+    policy = resilience.policies("bench", criticality=level)
+    return resilience.aio_client_interceptors(policy)
+
+
+def _full() -> list[Any]:
+    return resilience.aio_client_interceptors(resilience.standard("bench"))
+
+
+def _everything() -> list[Any]:
+    parts = [_CONFIGS[name]() for name in ("limit", "throttle", "hedge", "fallback")]
+    policy = resilience.policies(
+        "bench",
+        *parts,
+        base=resilience.standard("bench"),
+        criticality=resilience.Criticality.CRITICAL,
+    )
+    return resilience.aio_client_interceptors(policy)
+
+
+CLIENT: Final = (
+    Variant(BARE, list, in_kit=True),
+    Variant(AGAIN, list, in_kit=True),
+    Variant("no-op interceptor", rivals.no_op, in_kit=True),
+    Variant("textbook pybreaker + tenacity", rivals.textbook, True, True),  # noqa: FBT003
+    Variant(KIT, rivals.kit, in_kit=True, kit_only=True),
+    Variant("OpenTelemetry", rivals.open_telemetry),
+    Variant("ours: no policy", _ours()),
+    Variant("ours: deadline", _ours(**_DEADLINE)),
+    Variant("ours: retry", _ours("retry")),
+    Variant("ours: retry, budget", _ours("retry", "budget")),
+    Variant("ours: breaker", _ours("breaker")),
+    Variant("ours: bulkhead", _ours("bulkhead")),
+    Variant("ours: adaptive limit", _ours("limit")),
+    Variant("ours: throttle", _ours("throttle")),
+    Variant("ours: hedge", _ours("hedge")),
+    Variant("ours: criticality", _criticality),
+    Variant("ours: coalescing", _ours("coalesce"), unary_only=True),
+    Variant("ours: fallback", _ours("fallback")),
+    Variant(THREE, _ours("retry", "breaker", **_DEADLINE), in_kit=True),
+    Variant(FULL, _full, in_kit=True),
+    Variant("ours in full, attempt spans", rivals.ours_with_attempt_spans),
+    Variant("ours in full, OpenTelemetry", rivals.ours_with_open_telemetry),
+    Variant("ours, every policy", _everything),
 )
 
-Interceptors = list[Any]
-# Nothing is refused at 32 calls in flight: what is measured is the bookkeeping.
-WIDE = LimitConfig(algorithm=Gradient2Config(initial=200, least=200))
+BLOCKING: Final = (
+    Variant(BARE, list),
+    Variant(AGAIN, list),
+    Variant("no-op interceptor", rivals.blocking_no_op),
+    Variant(FULL, lambda: resilience.client_interceptors(resilience.standard("bench"))),
+)
 
 
-class _NoOp(aio.UnaryUnaryClientInterceptor):
-    async def intercept_unary_unary(
-        self, continuation: Any, client_call_details: Any, request: Any
-    ) -> Any:
-        return await continuation(client_call_details, request)
+def _served(**changes: Any) -> Build:
+    def build() -> list[Any]:
+        policy = resilience.ServerPolicy(max_concurrent=1000, **changes)
+        return [resilience.aio_server_interceptor(policy)]
+
+    return build
 
 
-class _NoOpStream(aio.UnaryStreamClientInterceptor):
-    async def intercept_unary_stream(
-        self, continuation: Any, client_call_details: Any, request: Any
-    ) -> Any:
-        return await continuation(client_call_details, request)
+def _shedding() -> list[Any]:
+    return _served(limit=_CONFIGS["limit"](), shedding=resilience.SheddingConfig())()
 
 
-class _Textbook(aio.UnaryUnaryClientInterceptor):
-    """As it is usually written, with the call awaited inside so that it works."""
+SERVER: Final = (
+    Variant(BARE, list),
+    Variant(AGAIN, list),
+    Variant("no-op interceptor", rivals.server_no_op),
+    Variant("OpenTelemetry", rivals.server_open_telemetry),
+    Variant(FULL, _served()),
+    Variant("ours in full, adaptive limit, shedding", _shedding),
+    Variant("ours in full, OpenTelemetry", rivals.served_with_open_telemetry),
+)
 
-    def __init__(self) -> None:
-        import pybreaker  # noqa: PLC0415
-        import tenacity  # noqa: PLC0415
-
-        self._breaker = pybreaker.CircuitBreaker(fail_max=5, reset_timeout=30)
-        self._tenacity = tenacity
-
-    async def intercept_unary_unary(
-        self, continuation: Any, client_call_details: Any, request: Any
-    ) -> Any:
-        tenacity = self._tenacity
-        async for attempt in tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(3),
-            wait=tenacity.wait_random_exponential(multiplier=0.05, max=1),
-            retry=tenacity.retry_if_exception_type(aio.AioRpcError),
-            reraise=True,
-        ):
-            with attempt:
-                with self._breaker.calling():
-                    call = await continuation(client_call_details, request)
-                    await call
-                return call
-        raise AssertionError
-
-
-def _kit() -> Interceptors:
-    import grpc_client_kit as kit  # noqa: PLC0415
-
-    return list(
-        kit.build_interceptors(
-            timeout=kit.TimeoutConfig(default=5.0),
-            retry=kit.RetryConfig(max_attempts=3),
-            circuit_breaker=kit.CircuitBreakerConfig(fail_threshold=5),
-        )
-    )
-
-
-def _tracer() -> Any:
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-
-    return TracerProvider()
-
-
-def _otel() -> Interceptors:
-    from opentelemetry.instrumentation.grpc import (  # noqa: PLC0415
-        aio_client_interceptors,
-    )
-
-    build: Any = aio_client_interceptors
-    return list(build(tracer_provider=_tracer()))
-
-
-def _full_otel() -> Interceptors:
-    from resilience.contrib.opentelemetry import (  # noqa: PLC0415
-        AttemptSpans,
-        SpanEvents,
-    )
-
-    tracer = _tracer().get_tracer("bench")
-    ours = resilience.aio_client_interceptors(
-        resilience.standard("bench"),
-        observer=AttemptSpans(tracer),
-        listener=SpanEvents(tracer),
-    )
-    return [*_otel(), *ours]
-
-
-def ours(policy: ClientPolicy) -> Callable[[], Interceptors]:
-    """Return a variant of our client chain with *policy*."""
-    return lambda: list(resilience.aio_client_interceptors(policy))
-
-
-def _alone(*parts: object, **fields: Any) -> Callable[[], Interceptors]:
-    return ours(policies("bench", *parts, **fields))
-
-
-KIT = "grpc-client-kit: timeout, retry, breaker"
-THREE = "resilience: deadline, retry, breaker"
-FULL = "resilience: standard"
-
-CLIENTS: dict[str, Callable[[], Interceptors]] = {
-    "bare": list,
-    "no-op": lambda: [_NoOp(), _NoOpStream()],
-    "textbook pybreaker + tenacity": lambda: [_Textbook()],
-    KIT: _kit,
-    "opentelemetry": _otel,
-    "resilience: none": ours(resilience.bare("bench")),
-    "resilience: deadline": _alone(timeout_s=5.0, propagate_deadline=True),
-    "resilience: retry": _alone(RetryConfig()),
-    "resilience: budget": _alone(RetryConfig(), BudgetConfig()),
-    "resilience: hedge": _alone(HedgeConfig(delay_s=1.0)),
-    "resilience: breaker": _alone(BreakerConfig()),
-    "resilience: limit": _alone(WIDE),
-    "resilience: throttle": _alone(ThrottleConfig()),
-    "resilience: bulkhead": _alone(BulkheadConfig(limit=100)),
-    "resilience: criticality": _alone(criticality=Criticality.CRITICAL),
-    "resilience: fallback": _alone(FallbackConfig(value=b"")),
-    "resilience: coalescing": _alone(
-        CoalesceConfig(cache=CacheConfig(ttl_s=0.0), key=lambda _request, _m: object())
-    ),
-    THREE: _alone(RetryConfig(), BreakerConfig(), timeout_s=5.0),
-    FULL: ours(resilience.standard("bench")),
-    "resilience: standard with opentelemetry": _full_otel,
+TABLES: Final[Mapping[str, tuple[Variant, ...]]] = {
+    "client": CLIENT,
+    "server": SERVER,
+    "blocking": BLOCKING,
 }
-
-
-class _NoOpServer(aio.ServerInterceptor):
-    async def intercept_service(
-        self, continuation: Any, handler_call_details: Any
-    ) -> Any:
-        return await continuation(handler_call_details)
-
-
-def _server(policy: ServerPolicy) -> Callable[[], Interceptors]:
-    return lambda: [resilience.aio_server_interceptor(policy)]
-
-
-def _otel_server() -> Interceptors:
-    from opentelemetry.instrumentation.grpc import (  # noqa: PLC0415
-        aio_server_interceptor,
-    )
-
-    build: Any = aio_server_interceptor
-    return [build(tracer_provider=_tracer())]
-
-
-SERVER_FULL = "resilience: server"
-
-SERVERS: dict[str, Callable[[], Interceptors]] = {
-    "bare": list,
-    "no-op": lambda: [_NoOpServer()],
-    "opentelemetry": _otel_server,
-    "resilience: limit and shedding": _server(
-        ServerPolicy(limit=WIDE, shedding=SheddingConfig())
-    ),
-    SERVER_FULL: _server(ServerPolicy(max_concurrent=1000)),
-}
+NAMES: Final = tuple(dict.fromkeys(v.name for table in TABLES.values() for v in table))

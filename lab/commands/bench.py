@@ -1,170 +1,208 @@
-"""`seawall bench`: what a policy costs, measured against doing without."""
+"""`seawall bench`: what the policies cost, measured on this machine."""
 
 from __future__ import annotations
 
-import asyncio
-import statistics
-from pathlib import Path
-from typing import Any
+import platform
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
+import psutil
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from lab.bench import judge, kit
-from lab.bench.measure import Samples, Size, clients, refusals, servers
-from lab.bench.variants import CLIENTS, FULL, KIT, SERVERS, THREE
-from lab.console import console_for, json_option
+from lab import tables
+from lab.console import console_for, expected_errors, json_option, progress
 from lab.results import Result, emit
-from lab.state import default_folder
 
-QUICK = ("bare", "no-op", FULL)
+if TYPE_CHECKING:
+    from lab.bench.kit import Environment
+    from lab.bench.run import Run
+
+ROUNDS = 20
+QUICK_ROUNDS = 3
 
 
 @click.group()
 def bench() -> None:
-    """Benchmarks."""
+    """Measure what something costs on this machine."""
+
+
+def _known(
+    _context: click.Context, _parameter: click.Parameter, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    from lab.bench.variants import NAMES  # noqa: PLC0415 - imports grpc
+
+    for name in names:
+        if name not in NAMES:
+            known = ", ".join(NAMES)
+            raise click.BadParameter(f"{name!r} is none of: {known}")
+    return names
 
 
 @bench.command()
+@click.option(
+    "--rounds",
+    type=click.IntRange(2, 1000),
+    help=f"Each measures every variant, the judged ones often.  [default: {ROUNDS}]",
+)
+@click.option("--quick", is_flag=True, help=f"{QUICK_ROUNDS} short rounds: a look.")
+@click.option(
+    "--variant",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    callback=_known,
+    help="Only these, beside bare gRPC.",
+)
+@click.option("--kit-python", metavar="PATH", help="Python 3.12+ for grpc-client-kit.")
+@click.option("--no-kit", is_flag=True, help="Leave grpc-client-kit out.")
 @json_option
-@click.option("--rounds", type=click.IntRange(min=1), default=12, show_default=True)
-@click.option("--calls", type=click.IntRange(min=32), default=400, show_default=True)
-@click.option("--quick", is_flag=True, help="Few variants, few rounds: a smoke test.")
-@click.option("--kit-python", help="A Python 3.12 or newer for grpc-client-kit.")
 def resilience(
-    json_path: str | None,
-    rounds: int,
-    calls: int,
-    quick: bool,  # noqa: FBT001 - a flag of the command line
+    *,
+    rounds: int | None,
+    quick: bool,
+    names: tuple[str, ...],
     kit_python: str | None,
+    no_kit: bool,
+    json_path: str | None,
 ) -> int:
-    """CPU and latency of the resilience package's policies beside their likes."""
+    """CPU, latency and throughput that the resilience policies add to a gRPC call.
+
+    Measured beside bare gRPC, an interceptor that does nothing, a textbook pybreaker
+    with tenacity, OpenTelemetry and grpc-client-kit, in turns within one run.
+    """
+    from lab.bench import budgets, figures  # noqa: PLC0415 - imports grpc
+    from lab.bench.run import BenchError  # noqa: PLC0415
+    from lab.bench.tables import show, show_budgets  # noqa: PLC0415
+
+    if kit_python and no_kit:
+        raise click.UsageError("--kit-python and --no-kit exclude each other")
     console = console_for(json_path)
-    size = (
-        Size(rounds=2, calls=64, streams=1)
-        if quick
-        else Size(rounds=rounds, calls=calls)
-    )
-    names = (
-        [n for n in CLIENTS if n in QUICK]
-        if quick
-        else [n for n in CLIENTS if n != KIT]
-    )
-    server_names = list(SERVERS)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    ) as progress:
-        task = progress.add_task(
-            "measuring", total=(size.rounds + 1) * (len(names) + len(server_names))
-        )
-
-        def tick() -> None:
-            progress.advance(task)
-
-        client = asyncio.run(clients(names, size, tick))
-        server = asyncio.run(servers(server_names, size, tick))
-        refused = sorted(asyncio.run(refusals(200 if quick else 2000)))
-        progress.update(task, description="measuring beside grpc-client-kit")
-        beside, left_out = _beside_the_kit(size, kit_python, quick=quick)
-    found = judge.rows(client, side="client") + judge.rows(server, side="server")
-    against = judge.rows(beside, side="kit") if beside else []
-    p99 = refused[int(len(refused) * 0.99)]
-    budgets = judge.budgets(found, against, p99)
-    reasons = (
-        []
-        if quick
-        else [
-            reason for samples in (client, server) if (reason := judge.noise(samples))
-        ]
-    )
+    number = rounds or (QUICK_ROUNDS if quick else ROUNDS)
+    with expected_errors():
+        try:
+            runs, skipped = _measure(
+                console,
+                number,
+                names,
+                kit_python,
+                quick=quick,
+                no_kit=no_kit,
+            )
+        except BenchError as error:
+            raise click.ClickException(str(error)) from error
+    found = figures.figures(runs)
+    judged = budgets.judge(runs, found)
+    reasons = budgets.doubts(found)
+    refusal = next((run.refusal for run in runs if run.refusal), None)
+    show(console, found, skipped, refusal)
+    show_budgets(console, judged)
     result = Result(
         command="bench resilience",
         valid=not reasons,
         invalid_reasons=reasons,
-        verdict="pass" if all(budget["ok"] for budget in budgets) else "fail",
-        results=found + against,
+        verdict=None if reasons else budgets.verdict(judged),
+        results=[one.document() for one in found],
         extra={
-            "budgets": budgets,
-            "left_out": left_out,
-            "refusal_us": {
-                "p50": round(statistics.median(refused), 1),
-                "p99": round(p99, 1),
+            "budgets": [one.document() for one in judged],
+            "refusal": refusal,
+            "skipped": skipped,
+            "rounds": number,
+            "quick": quick,
+            "machine": {
+                "cpus": psutil.cpu_count(),
+                "system": platform.platform(terse=True),
+                "python": [run.python for run in runs],
+                "grpcio": [run.grpcio for run in runs],
             },
-            "reference_us": judge.REFERENCE_US,
         },
     )
-    _print(console, result)
+    if result.verdict is None and result.valid:
+        console.print("no verdict: the full chains were not both measured")
+    else:
+        tables.verdict(console, result.document())
     emit(result, json_path)
     return result.exit_code
 
 
-def _beside_the_kit(
-    size: Size, interpreter: str | None, *, quick: bool
-) -> tuple[dict[str, Samples], dict[str, str]]:
-    if quick:
-        return {}, {KIT: "left out of a quick run"}
-    try:
-        found = kit.environment(_folder(), kit.python(interpreter))
-        names = ["bare", "no-op", KIT, THREE, FULL]
-        return kit.measure(found, names, size), {}
-    except kit.LeftOutError as error:
-        return {}, {KIT: str(error)}
+def _measure(
+    console: Console,
+    rounds: int,
+    names: Sequence[str],
+    kit_python: str | None,
+    *,
+    quick: bool,
+    no_kit: bool,
+) -> tuple[list[Run], list[dict[str, str]]]:
+    from lab.bench import run, variants  # noqa: PLC0415 - imports grpc
+    from lab.bench.measure import Size  # noqa: PLC0415
 
-
-def _folder() -> Path:
-    return default_folder() / "bench-kit"
-
-
-def _print(console: Console, result: Result) -> None:
-    titles = {
-        "client": "Client: a unary call of grpc.aio, its process's CPU",
-        "server": "Server: the same from the other side",
-        "kit": "Beside grpc-client-kit, in an interpreter that it runs on",
-    }
-    for side, title in titles.items():
-        rows = [row for row in result.results if row["side"] == side]
-        if rows:
-            console.print(_table(title, rows))
-    for name, reason in result.extra["left_out"].items():
-        console.print(f"left out: {name}: {reason}")
-    table = Table(title="Budgets")
-    for heading in ("budget", "measured", "allowed", ""):
-        table.add_column(heading, justify="left" if heading == "budget" else "right")
-    for row in result.extra["budgets"]:
-        table.add_row(
-            row["budget"],
-            f"{row['measured']:g}",
-            f"{row['allowed']:g}",
-            "ok" if row["ok"] else "[red]over[/]",
+    size = (
+        Size(calls=60, calls_each=3, messages=300)
+        if quick
+        else Size(calls=100, calls_each=8, messages=500)
+    )
+    always = (variants.BARE, variants.AGAIN)
+    chosen = [*always, *names] if names else None
+    served = [
+        one.name for one in variants.SERVER if chosen is None or one.name in chosen
+    ]
+    plan = run.Plan(
+        sides=("client", "server", "blocking"),
+        size=size,
+        rounds=rounds,
+        names=chosen,
+        refusals=True,
+    )
+    skipped: list[dict[str, str]] = []
+    with progress(console, "bench") as step:
+        wanted = chosen is None or variants.KIT in chosen
+        kit = (
+            _kit(kit_python, skipped, make=not quick) if wanted and not no_kit else None
         )
-    console.print(table)
-    for reason in result.invalid_reasons:
-        console.print(f"[yellow]INVALID[/]: {reason}")
-    if result.valid:
-        console.print("PASS" if result.verdict == "pass" else "[red]FAIL[/]")
+        if wanted and no_kit:
+            skipped.append(_left_out("--no-kit"))
+        share = 0.8 if kit else 1.0
+        with run.servers(served) as servers:
+            skipped += servers.skipped
+            runs = [
+                run.measure(
+                    plan,
+                    servers.addresses,
+                    lambda what, done: step(what, share * done),
+                )
+            ]
+            if kit is not None:
+                beside = run.Plan(sides=("client",), size=size, rounds=rounds, kit=True)
+                runs.append(
+                    run.measure(
+                        beside,
+                        servers.addresses,
+                        lambda what, done: step(what, share + (1 - share) * done),
+                        python=kit.python,
+                        path=kit.path,
+                    )
+                )
+    for one in runs:
+        skipped += one.skipped
+    return runs, skipped
 
 
-def _table(title: str, rows: list[dict[str, Any]]) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("variant")
-    columns = {
-        "cpu us": "cpu_us",
-        "added": "added_cpu_us",
-        "at ref.": "added_at_reference_us",
-        "p50 us": "p50_us",
-        "rps": "rps",
-        "relative": "relative_rps",
-        "message us": "message_cpu_us",
-        "added ": "added_message_cpu_us",
-    }
-    for heading in columns:
-        table.add_column(heading, justify="right")
-    for row in rows:
-        table.add_row(row["name"], *(f"{row[key]:g}" for key in columns.values()))
-    return table
+def _kit(
+    python: str | None, skipped: list[dict[str, str]], *, make: bool
+) -> Environment | None:
+    from lab.bench.kit import KitUnavailableError, environment  # noqa: PLC0415
+
+    try:
+        return environment(python, make=make)
+    except KitUnavailableError as error:
+        if python:
+            raise click.UsageError(str(error)) from error
+        skipped.append(_left_out(str(error)))
+        return None
+
+
+def _left_out(reason: str) -> dict[str, str]:
+    from lab.bench.variants import KIT  # noqa: PLC0415
+
+    return {"side": "client", "name": KIT, "reason": reason}

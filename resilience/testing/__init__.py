@@ -20,7 +20,7 @@ from resilience.testing._recorders import (
     RecordingListener,
     RecordingObserver,
 )
-from resilience.testing._script import Delay, Fail, Hang, Script, push_back
+from resilience.testing._script import Delay, Fail, Hang, Script, Trailers, push_back
 from resilience.testing._switch import PolicySwitch, policies_off
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         server_faults,
     )
     from resilience.testing.servers import (
+        Received,
         ScriptedServer,
         aio_scripted_server,
         scripted_server,
@@ -43,11 +44,13 @@ __all__ = [
     "FaultConfig",
     "Hang",
     "PolicySwitch",
+    "Received",
     "RecordedAttempt",
     "RecordingListener",
     "RecordingObserver",
     "Script",
     "ScriptedServer",
+    "Trailers",
     "aio_client_faults",
     "aio_scripted_server",
     "aio_server_faults",
@@ -64,6 +67,7 @@ __all__ = [
 
 # Only who asks for a server or a fault imports grpc.
 _HOMES = {
+    "Received": "resilience.testing.servers",
     "ScriptedServer": "resilience.testing.servers",
     "aio_client_faults": "resilience.testing.faults",
     "aio_scripted_server": "resilience.testing.servers",

@@ -25,10 +25,28 @@ def assert_attempts(observer: RecordingObserver, codes: Sequence[str | None]) ->
 
 
 def assert_no_permits_held(interceptors: Iterable[Any]) -> None:
-    """Assert that no call of these interceptors holds a place any more."""
+    """Assert that no call of these interceptors holds a place any more.
+
+    Clients' and servers', one or many; interceptors of others hold none.
+    """
     for interceptor in interceptors:
-        held = {name: n for name, n in interceptor.chain.held().items() if n}
+        held = {name: n for name, n in _held(interceptor).items() if n}
         assert not held, f"places are still held: {held}"
+
+
+def _held(interceptor: Any) -> dict[str, int]:
+    chain = getattr(interceptor, "chain", None)
+    if chain is not None:
+        found: dict[str, int] = chain.held()
+        return found
+    admission = getattr(interceptor, "admission", None)
+    if admission is None:
+        return {}
+    limiter = admission.limiter
+    return {
+        "server": admission.in_flight,
+        "limit": 0 if limiter is None else limiter.in_flight,
+    }
 
 
 def assert_transitions(

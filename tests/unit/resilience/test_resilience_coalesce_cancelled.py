@@ -75,9 +75,14 @@ async def test_a_cancelled_load_is_not_told_to_later_readers():
 
 async def test_who_cancels_the_load_itself_cancels_it():
     """When the loop ends it cancels every task; that is nobody's error."""
-    cache = Coalescer(CacheConfig())
-    reader = asyncio.ensure_future(cache.get("k", asyncio.Event().wait))
-    await asyncio.sleep(0)
+    cache, loading = Coalescer(CacheConfig()), asyncio.Event()
+
+    async def hang():
+        loading.set()
+        await asyncio.Event().wait()
+
+    reader = asyncio.ensure_future(cache.get("k", hang))
+    await asyncio.wait_for(loading.wait(), 20)
     (load,) = cache._loads.values()
     load.cancel()
 

@@ -180,7 +180,7 @@ async def _counted(channel, calls):
 async def test_a_failing_backend_is_ejected_and_returns(ring):
     """After its failures it gets no calls; when its time is over it does again."""
     backends = await ring(bad="UNAVAILABLE", good=b"good", other=b"other")
-    config = OutlierConfig(consecutive_failures=2, interval_s=0.05, base_ejection_s=0.2)
+    config = OutlierConfig(consecutive_failures=2, interval_s=0.05, base_ejection_s=1.5)
     balancer = Balancer("t", backends, RoundRobin(), outliers=config)
     async with open_aio_channel(balancer) as channel:
         assert 28 == await _counted(channel, 30)
