@@ -23,7 +23,8 @@ _TOO_SHORT_S = 100e-6
 def limit_outcome(code: str, side: Literal["client", "server"]) -> LimitOutcome:
     """Return what a status teaches about the bearable load.
 
-    A server's own overload is no teacher to itself: it refused to be overloaded.
+    A refusal that a server's handler passes on is quick, and says nothing of the
+    server itself.
     """
     if side == "client":
         if code == "OK":
@@ -32,7 +33,8 @@ def limit_outcome(code: str, side: Literal["client", "server"]) -> LimitOutcome:
         return "dropped" if overloaded else "ignored"
     if code in {"DEADLINE_EXCEEDED", "CANCELLED"}:
         return "dropped"
-    return "ignored" if code == "UNKNOWN" else "success"
+    ignored = code in {"UNKNOWN", "UNAVAILABLE", "RESOURCE_EXHAUSTED"}
+    return "ignored" if ignored else "success"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,28 +44,34 @@ class LimitConfig:
     A window has at least *window_s* seconds and *window_calls* calls; the mean of
     their latencies and the most that were in flight are one sample. AIMD learns from
     each call where *window_s* is 0. Dropped calls count in the mean only where they
-    took longer than the others: a quick refusal is no sign of a quick callee.
+    took longer than the others: a quick refusal is no sign of a quick callee. The
+    window counts as dropped where at least *drop_share* of its calls were: among many
+    calls some are cancelled for reasons of their own, hedges' losers for one.
     """
 
     algorithm: LimitAlgorithm = field(default_factory=Gradient2Config)
     window_s: float = 1.0
     window_calls: int = 10
+    drop_share: float = 0.05
 
     def __post_init__(self) -> None:
         if self.window_s < 0:
             raise ValueError("window_s must not be negative")
         if self.window_calls < 1:
             raise ValueError("window_calls must be at least 1")
+        if not 0 < self.drop_share <= 1:
+            raise ValueError("drop_share must be in (0, 1]")
 
 
 class Place:
     """A call's place below the limit; given back once."""
 
-    __slots__ = ("given_back", "in_flight", "taken_at")
+    __slots__ = ("given_back", "in_flight", "kind", "taken_at")
 
-    def __init__(self, taken_at: float, in_flight: int) -> None:
+    def __init__(self, taken_at: float, in_flight: int, kind: int) -> None:
         self.taken_at = taken_at
         self.in_flight = in_flight
+        self.kind = kind
         self.given_back = False
 
 
@@ -81,6 +89,8 @@ class AdaptiveLimiter:
         self.name = name
         self.config = config
         self.in_flight = 0
+        # Of these, how many of each kind; a shedder's are the criticalities' ranks.
+        self.kinds = [0, 0, 0, 0]
         self._clock = clock
         self._listener = listener
         self._lock = threading.Lock()
@@ -104,14 +114,18 @@ class AdaptiveLimiter:
             raise LimitReachedError(self.name, self.limit)
         return place
 
-    def try_acquire(self, share: float = 1.0) -> Place | None:
-        """Take a place, or return None when there is none."""
+    def try_acquire(self, share: float = 1.0, kind: int = 0) -> Place | None:
+        """Take a place, or return None when there is none.
+
+        Calls of each *kind*, 0 to 3, are counted apart too, see `kinds`.
+        """
         with self._lock:
             # At least one: a share of a small limit must not starve anybody.
             if self.in_flight >= max(1.0, self._algorithm.value * share):
                 return None
             self.in_flight += 1
-            return Place(self._clock(), self.in_flight)
+            self.kinds[kind] += 1
+            return Place(self._clock(), self.in_flight, kind)
 
     def release(
         self, place: Place, outcome: LimitOutcome, *, queue_delay_s: float = 0.0
@@ -127,6 +141,7 @@ class AdaptiveLimiter:
                 return
             place.given_back = True
             self.in_flight -= 1
+            self.kinds[place.kind] -= 1
             if outcome == "ignored":
                 return
             now = self._clock()
@@ -154,7 +169,9 @@ class AdaptiveLimiter:
         mean = self._total_s / self._calls if self._calls else 0.0
         if mean and self._drops_s > mean * self._drops:
             mean = (self._total_s + self._drops_s) / (self._calls + self._drops)
-        self._algorithm.update(mean, self._most, dropped=self._drops > 0)
+        share = self._drops / (self._calls + self._drops)
+        dropped = share >= self.config.drop_share
+        self._algorithm.update(mean, self._most, dropped=dropped)
         self._ends_at = now + self.config.window_s
         self._begin_window()
         new = self._algorithm.value

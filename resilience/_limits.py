@@ -1,11 +1,13 @@
 """How many calls at once a callee bears, learnt from how long they take.
 
 The algorithms are those of Netflix' concurrency-limits: FixedLimit, AIMDLimit,
-Gradient2Limit and ExpAvgMeasurement, with their defaults.
+Gradient2Limit and ExpAvgMeasurement, with their defaults; VegasLimit is in `_vegas`.
 """
 
 from dataclasses import dataclass
 from typing import Protocol
+
+from resilience._vegas import VegasConfig, VegasLimit
 
 
 class Limit(Protocol):
@@ -184,7 +186,7 @@ class Gradient2Limit:
         return f"<Gradient2Limit {self.value}, {self._long.value * 1000:.1f} ms usual>"
 
 
-LimitAlgorithm = FixedConfig | AIMDConfig | Gradient2Config
+LimitAlgorithm = FixedConfig | AIMDConfig | VegasConfig | Gradient2Config
 
 
 def build_limit(config: LimitAlgorithm) -> Limit:
@@ -193,4 +195,6 @@ def build_limit(config: LimitAlgorithm) -> Limit:
         return FixedLimit(config)
     if isinstance(config, AIMDConfig):
         return AIMDLimit(config)
+    if isinstance(config, VegasConfig):
+        return VegasLimit(config)
     return Gradient2Limit(config)

@@ -2,8 +2,9 @@
 
 Two means, and neither refuses anybody while there is room:
 
-  * each level may fill a share of the limit only, so that a sudden crowd of
-    unimportant calls leaves room at once (trunk reservation, as in telephony);
+  * each criticality may fill a share of the limit only: a fixed one at most, so that a
+    sudden crowd of unimportant calls leaves room at once, and less where those above
+    need more (trunk reservation, see `_reserve`);
   * while calls are turned away, a rising part of all calls counts as low in rank, and
     these may fill but a part of their share. Where low ends is that quantile of the
     ranks seen last, as in failsafe-go's prioritizer and, before it, WeChat's DAGOR
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from resilience._criticality import LEVELS, Criticality
 from resilience._lag import StandingQueue
 from resilience._limiter import AdaptiveLimiter, Place
+from resilience._reserve import Reserve
 
 # So many calls more are taken as served: one refusal of one call is no overload.
 _DOUBT = 10
@@ -36,7 +38,9 @@ class SheddingConfig:
     """Shares of the limit by criticality, and how quickly the threshold moves.
 
     *sheddable_share* and *sheddable_plus_share* are fractions of the limit that
-    these may fill; the critical ones may fill all of it. A call whose rank is below
+    these may fill at most, the critical ones all of it. Each leaves free what those
+    above it need to find a place in *protected* of their calls, whatever the crowd
+    below them, if they do not fill the limit by themselves. A call whose rank is below
     the threshold may fill *low_share* of its criticality's share. The threshold is
     worked out anew every *interval_s* seconds from the ranks of the last *memory*
     calls. Where every call waited for at least *queue_target_s* seconds through an
@@ -45,6 +49,7 @@ class SheddingConfig:
 
     sheddable_share: float = 0.8
     sheddable_plus_share: float = 0.9
+    protected: float = 0.998
     low_share: float = 0.8
     interval_s: float = 0.1
     memory: int = 1000
@@ -55,6 +60,8 @@ class SheddingConfig:
             raise ValueError(
                 "0 < sheddable_share <= sheddable_plus_share <= 1 must hold"
             )
+        if not 0 <= self.protected < 1:
+            raise ValueError("protected must be in [0, 1)")
         if not 0 < self.low_share <= 1:
             raise ValueError("low_share must be in (0, 1]")
         if self.interval_s <= 0:
@@ -89,11 +96,9 @@ class Shedder:
         )
         self._queueing = False
         self._lock = threading.Lock()
-        self._shares = (
-            config.sheddable_share,
-            config.sheddable_plus_share,
-            1.0,
-            1.0,
+        self._reserve = Reserve(
+            (config.sheddable_share, config.sheddable_plus_share, 1.0, 1.0),
+            config.protected,
         )
         self._ranks: deque[int] = deque()
         # How often each rank is among the remembered: no search on a call's path.
@@ -127,18 +132,20 @@ class Shedder:
             now = self._clock()
             if now - self._adapted_at >= self.config.interval_s:
                 self._adapt(now)
-            if self._queueing and floor + spread < self.threshold:
-                return None
             low = floor + (LEVELS - 1 if level is None else level) < self.threshold
+            if self._queueing and floor + spread < self.threshold:
+                self._reserve.refused(criticality.rank)
+                return None
             if not low:
                 self._offered += 1
-        share = self._shares[criticality.rank]
+            share = self._reserve.shares[criticality.rank]
         if low:
-            return self._limiter.try_acquire(share * self.config.low_share)
-        place = self._limiter.try_acquire(share)
+            share *= self.config.low_share
+        place = self._limiter.try_acquire(share, criticality.rank)
         if place is None:
             with self._lock:
-                self._full += 1
+                self._reserve.refused(criticality.rank)
+                self._full += not low
         return place
 
     def _remember(self, rank: int) -> None:
@@ -154,6 +161,8 @@ class Shedder:
         self._adapted_at = now
         refused = self._full / (self._offered + _DOUBT)
         self._offered = self._full = 0
+        limiter = self._limiter
+        self._reserve.adapt(limiter.kinds, limiter.limit, intervals)
         self._queueing = self._queue.overloaded
         if self._queueing:
             refused = max(refused, _QUEUE_STEP)

@@ -22,12 +22,15 @@ class ThrottleConfig:
 
     With *k* = 2 a client sends about twice as much as is accepted. Requests and
     accepts are those of the last *window_s* seconds; of all calls at most
-    *max_probability* are held back, so that some always find out. Raises ValueError.
+    *max_probability* are held back, so that some always find out, and none while there
+    were fewer than *min_calls*: one failure of one call tells nothing. Raises
+    ValueError.
     """
 
     k: float = 2.0
     window_s: float = 120.0
     max_probability: float = 0.95
+    min_calls: int = 10
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -36,6 +39,8 @@ class ThrottleConfig:
             raise ValueError("window_s must be more than 0 seconds")
         if not 0 < self.max_probability < 1:
             raise ValueError("max_probability must be in (0, 1): some calls must pass")
+        if self.min_calls < 0:
+            raise ValueError("min_calls must not be negative")
 
 
 class ClientThrottle:
@@ -94,7 +99,7 @@ class ClientThrottle:
                 self.refusals += 1
 
     def _probability(self) -> float:
-        if not self.refusals:
+        if not self.refusals or self.requests < self.config.min_calls:
             return 0.0
         surplus = self.requests - self.config.k * self.accepts
         if surplus <= 0:

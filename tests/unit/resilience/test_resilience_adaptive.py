@@ -220,6 +220,26 @@ def test_a_fixed_limit_stays():
     assert 3 == limiter.limit
 
 
+@pytest.mark.parametrize(("every", "limit"), [(25, 100), (10, 20)])
+def test_a_few_cancelled_calls_are_no_overload(every, limit):
+    """Where under 5 % of a window's calls were dropped, AIMD does not fall."""
+    clock = FakeClock()
+    limiter = AdaptiveLimiter(
+        "server",
+        LimitConfig(algorithm=AIMDConfig(initial=100, least=20, most=100)),
+        clock=clock,
+    )
+    for _ in range(50):
+        places = [limiter.acquire() for _ in range(limiter.limit)]
+        clock.advance(0.5)
+        for n, place in enumerate(places[1:]):
+            limiter.release(place, "success" if n % every else "dropped")
+        clock.advance(0.6)
+        limiter.release(places[0], "success")
+
+    assert limit == limiter.limit
+
+
 def test_waiting_for_a_thread_counts_as_latency():
     """A queue's delay makes a quick call a late one."""
     clock = FakeClock()
@@ -248,6 +268,8 @@ def test_waiting_for_a_thread_counts_as_latency():
         ("DEADLINE_EXCEEDED", "server", "dropped"),
         ("CANCELLED", "server", "dropped"),
         ("UNKNOWN", "server", "ignored"),
+        ("UNAVAILABLE", "server", "ignored"),
+        ("RESOURCE_EXHAUSTED", "server", "ignored"),
     ],
 )
 def test_statuses_teach_as_in_netflix_interceptors(code, side, expected):
@@ -286,6 +308,7 @@ def test_places_never_leak(steps):
         lambda: Gradient2Config(long_window=0),
         lambda: LimitConfig(window_s=-1),
         lambda: LimitConfig(window_calls=0),
+        lambda: LimitConfig(drop_share=0),
     ],
 )
 def test_impossible_limits_are_refused(wrong):

@@ -32,7 +32,7 @@ def _throttle(**config):
 )
 def test_the_sre_books_formula(requests, accepts, expected):
     """max(0, (requests - K * accepts) / (requests + 1)), below the maximum."""
-    throttle, _ = _throttle()
+    throttle, _ = _throttle(min_calls=0)
     for number in range(requests):
         with contextlib.suppress(ThrottledError):
             throttle.admit()
@@ -69,7 +69,7 @@ def test_requests_count_before_they_are_sent():
 
     failsafe-go's adaptivethrottler: one failure of one request is a rate of a half.
     """
-    throttle, _ = _throttle()
+    throttle, _ = _throttle(min_calls=1)
     throttle.admit()
     throttle.finished(accepted=False)
     assert throttle.probability == pytest.approx(1 / 2)
@@ -86,6 +86,18 @@ def test_a_burst_is_not_held_back_before_anything_was_refused():
         throttle.admit()
 
     assert 0.0 == throttle.probability
+
+
+def test_a_failure_of_few_calls_holds_nothing_back():
+    """Nine calls that all were refused are too few to judge; the tenth counts."""
+    throttle, _ = _throttle()
+    for _ in range(9):
+        throttle.admit()
+        throttle.finished(accepted=False)
+    assert 0.0 == throttle.probability
+    throttle.admit()
+
+    assert throttle.probability == pytest.approx(10 / 11)
 
 
 def test_the_window_forgets():
@@ -108,6 +120,7 @@ def test_the_window_forgets():
         lambda: ThrottleConfig(k=0.5),
         lambda: ThrottleConfig(window_s=0),
         lambda: ThrottleConfig(max_probability=1.0),
+        lambda: ThrottleConfig(min_calls=-1),
     ],
 )
 def test_impossible_values_are_refused(wrong):
