@@ -16,6 +16,8 @@ from resilience._criticality import (
     Criticality,
     criticality_scope,
     current_criticality,
+    current_level,
+    user_level,
 )
 from resilience._deadline import Deadline, current_deadline, deadline_scope
 from resilience._errors import (
@@ -52,11 +54,12 @@ from resilience._fanout import CallObserver, Listeners, Observers
 from resilience._file import PolicyFileError, dump_policies, load_policies
 from resilience._follow import PolicyFile, ServerPolicyFile
 from resilience._hedge import HedgeConfig
-from resilience._lag import LoopLag
+from resilience._lag import LoopLag, StandingQueue
 from resilience._lease import LoadLease, rendezvous
 from resilience._limiter import AdaptiveLimiter, LimitConfig
-from resilience._limits import AIMDConfig, Gradient2Config
+from resilience._limits import AIMDConfig, FixedConfig, Gradient2Config
 from resilience._outcome import HEALTHY_CODES, Outcome
+from resilience._partitions import PartitionPlace, Partitions
 from resilience._percentile import Percentiles
 from resilience._policy import (
     ClientPolicy,
@@ -71,6 +74,7 @@ from resilience._retry import RetryConfig
 from resilience._shared_calls import CoalesceConfig
 from resilience._shedding import Shedder, SheddingConfig
 from resilience._throttle import ClientThrottle, ThrottleConfig
+from resilience._vegas import VegasConfig
 
 if TYPE_CHECKING:
     from resilience.aio import client_interceptors as aio_client_interceptors
@@ -117,6 +121,7 @@ __all__ = [
     "FallbackConfig",
     "FallbackServed",
     "FaultInjected",
+    "FixedConfig",
     "Gradient2Config",
     "HedgeConfig",
     "HedgeRefused",
@@ -133,6 +138,8 @@ __all__ = [
     "NoBackendError",
     "Observers",
     "Outcome",
+    "PartitionPlace",
+    "Partitions",
     "Percentiles",
     "Permit",
     "PolicyFile",
@@ -146,9 +153,11 @@ __all__ = [
     "ServerPolicyFile",
     "Shedder",
     "SheddingConfig",
+    "StandingQueue",
     "ThrottleConfig",
     "ThrottledError",
     "TokenBucket",
+    "VegasConfig",
     "aio_client_interceptors",
     "aio_server_interceptor",
     "bare",
@@ -156,6 +165,7 @@ __all__ = [
     "criticality_scope",
     "current_criticality",
     "current_deadline",
+    "current_level",
     "deadline_scope",
     "dump_policies",
     "idempotent_methods",
@@ -165,6 +175,7 @@ __all__ = [
     "server_interceptor",
     "standard",
     "status_name",
+    "user_level",
 ]
 
 # Only who asks for an interceptor imports grpc.

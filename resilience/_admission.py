@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 from resilience._criticality import (
     CURRENT_CRITICALITY,
+    CURRENT_LEVEL,
     Criticality,
     parse_criticality,
+    parse_level,
 )
 from resilience._deadline import CURRENT, Deadline
 from resilience._downstream import DOWNSTREAM, Downstream
@@ -21,7 +23,7 @@ from resilience._events import CallRefused, DeadlineRefused, Listener, emit
 from resilience._limiter import AdaptiveLimiter, limit_outcome
 from resilience._policy import ServerPolicy, ServerPolicySource
 from resilience._shedding import Shedder
-from resilience._wire import CRITICALITY
+from resilience._wire import CRITICALITY, CRITICALITY_LEVEL
 
 # Sync gRPC says "no deadline" as about 9.2e18 seconds.
 _FOREVER_S = 1e9
@@ -35,11 +37,14 @@ class Refusal(NamedTuple):
     word: str
 
 
-def _told(metadata: Any) -> Criticality | None:
+def _told(metadata: Any) -> tuple[Criticality | None, int | None]:
+    criticality = level = None
     for key, value in metadata or ():
         if key == CRITICALITY:
-            return parse_criticality(value)
-    return None
+            criticality = parse_criticality(value)
+        elif key == CRITICALITY_LEVEL:
+            level = parse_level(value)
+    return criticality, level
 
 
 class Admission:
@@ -69,12 +74,18 @@ class Admission:
         return self._limiter
 
     def enter(
-        self, method: str, remaining_s: float | None, metadata: Callable[[], Any]
+        self,
+        method: str,
+        remaining_s: float | None,
+        metadata: Callable[[], Any],
+        *,
+        waited_s: float | None = None,
     ) -> Refusal | None:
         """Count a call in, or say why it is refused.
 
         Sets the deadline, the criticality and the failure record of the current
-        context. What is not refused must `leave`.
+        context. *waited_s* is how long the call was queued before, if that is known.
+        What is not refused must `leave`.
         """
         policy = self._fixed
         if policy is None:
@@ -90,8 +101,11 @@ class Admission:
         CURRENT.set(deadline)
         request = Downstream()
         DOWNSTREAM.set(request)
-        told = _told(metadata()) if policy.propagate_criticality else None
+        told, level = None, None
+        if policy.propagate_criticality:
+            told, level = _told(metadata())
         CURRENT_CRITICALITY.set(told)
+        CURRENT_LEVEL.set(level)
         if method in policy.exempt:
             # Not counted either: a health watcher lasts as long as its watcher.
             return None
@@ -104,7 +118,7 @@ class Admission:
         if full:
             return self._refuse(method, "limit", f"server is serving {most} calls")
         if policy.limit is not None:
-            return self._enter_limit(policy, method, request, told)
+            return self._enter_limit(policy, method, request, told, level, waited_s)
         return None
 
     def leave(
@@ -119,13 +133,21 @@ class Admission:
             request.limiter.release(request.place, outcome, queue_delay_s=queue_delay_s)
 
     def _enter_limit(
-        self, policy: ServerPolicy, method: str, request: Downstream, told: Any
+        self,
+        policy: ServerPolicy,
+        method: str,
+        request: Downstream,
+        told: Any,
+        level: int | None,
+        waited_s: float | None,
     ) -> Refusal | None:
         limiter = self._follow(policy)
         if self._shedder is None:
             request.place = limiter.try_acquire()
         else:
-            request.place = self._shedder.admit(told or policy.criticality)
+            request.place = self._shedder.admit(
+                told or policy.criticality, level, waited_s=waited_s
+            )
         if request.place is not None:
             request.limiter = limiter
             return None
@@ -135,8 +157,8 @@ class Admission:
         if self._shedder is None:
             text = f"server bears {limiter.limit} calls at once"
             return self._refuse(method, "limit", text)
-        level = (told or policy.criticality).value
-        return self._refuse(method, "shed", f"server sheds {level} calls")
+        word = (told or policy.criticality).value
+        return self._refuse(method, "shed", f"server sheds {word} calls")
 
     def _follow(self, policy: ServerPolicy) -> AdaptiveLimiter:
         assert policy.limit is not None

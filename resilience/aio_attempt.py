@@ -6,11 +6,18 @@ import grpc
 from grpc import aio
 
 from resilience._attempt import Attempt
-from resilience._criticality import CURRENT_CRITICALITY, lowered
+from resilience._criticality import CURRENT_CRITICALITY, CURRENT_LEVEL, lowered
 from resilience._errors import BulkheadFullError
 from resilience._outcome import CancelledBy
 from resilience._slot import Failure, Slot
-from resilience._wire import CRITICALITY, ORIGIN, PREVIOUS_ATTEMPTS, PUSHBACK, REFUSAL
+from resilience._wire import (
+    CRITICALITY,
+    CRITICALITY_LEVEL,
+    ORIGIN,
+    PREVIOUS_ATTEMPTS,
+    PUSHBACK,
+    REFUSAL,
+)
 
 _OK = grpc.StatusCode.OK
 _CANCELLED = grpc.StatusCode.CANCELLED
@@ -51,6 +58,10 @@ def prepared(
                 criticality = lowered(criticality)
             items = [item for item in items if item[0] != CRITICALITY]
             items.append((CRITICALITY, criticality.value))
+            level = CURRENT_LEVEL.get()
+            if level is not None and slot.tells_criticality:
+                items = [item for item in items if item[0] != CRITICALITY_LEVEL]
+                items.append((CRITICALITY_LEVEL, str(level)))
         if observer is not None:
             attempt.handle = observer.attempt_started(
                 slot.target, slot.method, number, items

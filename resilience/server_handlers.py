@@ -97,6 +97,7 @@ def wrap_blocking(
             method,
             context.time_remaining(),
             context.invocation_metadata,
+            waited_s=waited,
         )
         if refusal is not None:
             _refuse(context, refusal)

@@ -80,7 +80,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     }
     assert any(name.endswith("licenses/LICENSE") for name in held)
     assert "seawall-resilience" == told["Name"]
-    assert told.get_payload().startswith("# resilience")
+    assert told.get_payload().startswith("# seawall-resilience")
     assert {"opentelemetry", "prometheus"} == set(told.get_all("Provides-Extra"))
 
 

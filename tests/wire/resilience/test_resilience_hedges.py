@@ -25,6 +25,7 @@ from resilience import (
     ThrottleConfig,
     criticality_scope,
     current_criticality,
+    current_level,
     policies,
 )
 from resilience.testing import RecordingListener, RecordingObserver, Script
@@ -271,17 +272,17 @@ async def test_criticality_travels_over_two_hops(hops):
     seen = []
 
     async def leaf(_request, _context):
-        seen.append(current_criticality())
+        seen.append((current_criticality(), current_level()))
         return b"answer"
 
     inner = await hops.dial(await hops.serve(leaf), resilience.bare("leaf"))
     relay = await hops.serve(hops.relay(inner), ServerPolicy())
     stub = await hops.dial(relay, resilience.bare("relay"))
-    with criticality_scope(Criticality.SHEDDABLE):
+    with criticality_scope(Criticality.SHEDDABLE, user=42):
         await stub(b"")
     await stub(b"")
 
-    assert [Criticality.SHEDDABLE, None] == seen
+    assert [(Criticality.SHEDDABLE, 42), (None, None)] == seen
 
 
 async def test_the_server_sheds_the_least_critical_first(hops):
