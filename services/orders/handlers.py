@@ -4,6 +4,7 @@ An answer means that the order is committed: at its home, or in the intake of an
 region when the home cannot take it in time.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -132,6 +133,10 @@ class CheckoutHandlers:
             order = await accept(order)
         except UnknownCustomerError as error:
             raise not_found("UNKNOWN_CUSTOMER", str(error)) from error
+        except asyncio.CancelledError:
+            # Its commit may have been made before the caller left: then it is ours.
+            self._unfinished.add(order.id)
+            raise
         if order.fingerprint != request.fingerprint:
             raise key_reused(request.key)
         return await self._run(order)
