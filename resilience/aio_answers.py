@@ -12,7 +12,7 @@ from resilience._answer import Answer
 from resilience._call_fallback import NOTHING
 from resilience._coalesce import Coalescer
 from resilience._copies import LoadCancelledError
-from resilience._deadline import current_deadline
+from resilience._sent import time_left
 from resilience._slot import Slot
 from resilience.aio_calls import EndedUnaryUnary
 
@@ -35,7 +35,7 @@ async def fall_back(
     found = fallback.old_answer(request, metadata)
     if found is NOTHING and config.other is not None and request is not None:
         try:
-            found = await config.other(request, timeout=_left(slot))
+            found = await config.other(request, timeout=time_left(slot))
         except aio.AioRpcError:
             if config.provide is None and config.value is NOTHING:
                 return None
@@ -49,14 +49,6 @@ async def fall_back(
     slot.fell_back(reason)
     responses = tuple(found) if isinstance(found, list | tuple) else (found,)
     return Answer.second_best(responses, reason)
-
-
-def _left(slot: Slot) -> float | None:
-    deadline = current_deadline()
-    if deadline is None or not slot.plan.propagate_deadline:
-        return slot.plan.timeout_s
-    left = max(deadline.remaining(), 0.001)
-    return left if slot.plan.timeout_s is None else min(left, slot.plan.timeout_s)
 
 
 async def shared(

@@ -6,18 +6,11 @@ import grpc
 from grpc import aio
 
 from resilience._attempt import Attempt
-from resilience._criticality import CURRENT_CRITICALITY, CURRENT_LEVEL, lowered
 from resilience._errors import BulkheadFullError
 from resilience._outcome import CancelledBy
+from resilience._sent import sent_metadata
 from resilience._slot import Failure, Slot
-from resilience._wire import (
-    CRITICALITY,
-    CRITICALITY_LEVEL,
-    ORIGIN,
-    PREVIOUS_ATTEMPTS,
-    PUSHBACK,
-    REFUSAL,
-)
+from resilience._wire import ORIGIN, PUSHBACK, REFUSAL
 
 _OK = grpc.StatusCode.OK
 _CANCELLED = grpc.StatusCode.CANCELLED
@@ -45,27 +38,8 @@ def prepared(
 ) -> aio.ClientCallDetails:
     """Return *details* with the attempt's timeout and metadata; start its clock."""
     metadata = details.metadata
-    observer = slot.chain.observer
-    criticality = slot.criticality
-    if slot.tells_criticality:
-        criticality = CURRENT_CRITICALITY.get() or criticality
-    if number > 1 or observer is not None or criticality is not None:
-        items: list[tuple[str, Any]] = list(metadata or ())
-        if number > 1:
-            items.append((PREVIOUS_ATTEMPTS, str(number - 1)))
-        if criticality is not None:
-            if attempt.hedged:
-                criticality = lowered(criticality)
-            items = [item for item in items if item[0] != CRITICALITY]
-            items.append((CRITICALITY, criticality.value))
-            level = CURRENT_LEVEL.get()
-            if level is not None and slot.tells_criticality:
-                items = [item for item in items if item[0] != CRITICALITY_LEVEL]
-                items.append((CRITICALITY_LEVEL, str(level)))
-        if observer is not None:
-            attempt.handle = observer.attempt_started(
-                slot.target, slot.method, number, items
-            )
+    items = sent_metadata(slot, metadata, attempt, number)
+    if items is not None:
         metadata = aio.Metadata(*items)
     elif attempt.timeout_s == details.timeout:
         attempt.started = slot.chain.clock()

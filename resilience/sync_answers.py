@@ -8,8 +8,8 @@ import grpc
 from resilience._answer import Answer
 from resilience._call_fallback import NOTHING
 from resilience._coalesce_sync import BlockingCoalescer
-from resilience._deadline import current_deadline
 from resilience._errors import DeadlineSpentError
+from resilience._sent import time_left
 from resilience._slot import Slot
 from resilience.sync_calls import AnsweredCall, refused
 
@@ -30,7 +30,7 @@ def fall_back(
     found = fallback.old_answer(request, metadata)
     if found is NOTHING and config.other is not None and request is not None:
         try:
-            found = config.other(request, timeout=_left(slot))
+            found = config.other(request, timeout=time_left(slot))
         except grpc.RpcError:
             if config.provide is None and config.value is NOTHING:
                 return None
@@ -43,14 +43,6 @@ def fall_back(
     slot.fell_back(reason)
     responses = tuple(found) if isinstance(found, list | tuple) else (found,)
     return Answer.second_best(responses, reason)
-
-
-def _left(slot: Slot) -> float | None:
-    deadline = current_deadline()
-    if deadline is None or not slot.plan.propagate_deadline:
-        return slot.plan.timeout_s
-    left = max(deadline.remaining(), 0.001)
-    return left if slot.plan.timeout_s is None else min(left, slot.plan.timeout_s)
 
 
 def shared(

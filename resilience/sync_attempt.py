@@ -6,18 +6,11 @@ from typing import Any, NamedTuple
 import grpc
 
 from resilience._attempt import Attempt
-from resilience._criticality import CURRENT_CRITICALITY, CURRENT_LEVEL, lowered
 from resilience._errors import BulkheadFullError
 from resilience._outcome import CancelledBy
+from resilience._sent import sent_metadata
 from resilience._slot import Failure, Slot
-from resilience._wire import (
-    CRITICALITY,
-    CRITICALITY_LEVEL,
-    ORIGIN,
-    PREVIOUS_ATTEMPTS,
-    PUSHBACK,
-    REFUSAL,
-)
+from resilience._wire import ORIGIN, PUSHBACK, REFUSAL
 
 
 class _DetailFields(NamedTuple):
@@ -33,41 +26,14 @@ class _Details(_DetailFields, grpc.ClientCallDetails):
     """The call details that blocking grpc reads by attribute."""
 
 
-def metadata_of(slot: Slot, given: Any, attempt: Attempt, number: int) -> Any:
-    """Return the metadata that the attempt sends; start its clock."""
-    observer = slot.chain.observer
-    criticality = slot.criticality
-    if slot.tells_criticality:
-        criticality = CURRENT_CRITICALITY.get() or criticality
-    metadata = given
-    if number > 1 or observer is not None or criticality is not None:
-        items: list[tuple[str, Any]] = list(given or ())
-        if number > 1:
-            items.append((PREVIOUS_ATTEMPTS, str(number - 1)))
-        if criticality is not None:
-            if attempt.hedged:
-                criticality = lowered(criticality)
-            items = [item for item in items if item[0] != CRITICALITY]
-            items.append((CRITICALITY, criticality.value))
-            level = CURRENT_LEVEL.get()
-            if level is not None and slot.tells_criticality:
-                items = [item for item in items if item[0] != CRITICALITY_LEVEL]
-                items.append((CRITICALITY_LEVEL, str(level)))
-        if observer is not None:
-            attempt.handle = observer.attempt_started(
-                slot.target, slot.method, number, items
-            )
-        metadata = tuple(items)
-    attempt.started = slot.chain.clock()
-    return metadata
-
-
 def prepared(slot: Slot, details: Any, attempt: Attempt, number: int) -> Any:
     """Return *details* with the attempt's timeout and metadata; start its clock."""
+    items = sent_metadata(slot, details.metadata, attempt, number)
+    attempt.started = slot.chain.clock()
     return _Details(
         details.method,
         attempt.timeout_s,
-        metadata_of(slot, details.metadata, attempt, number),
+        details.metadata if items is None else tuple(items),
         details.credentials,
         details.wait_for_ready,
         getattr(details, "compression", None),
