@@ -40,19 +40,20 @@ Load = Callable[[Gateway], int]
 Key = tuple[str, str, str, str]
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: one is made for every statement, and freezing costs half of that.
+@dataclass(slots=True, eq=False)
 class Decision:
     """A chosen gateway, the attributes that tell how, and what the others scored."""
 
     gateway: Gateway
     home: str
     attributes: Mapping[str, Any]
-    scores: tuple[tuple[str, float], ...] = ()
+    scores: Sequence[tuple[str, float]] = ()
 
     @property
     def scores_text(self) -> str:
         """The candidates with their scores, lower is better: "eu-a=0.002,eu-b=0"."""
-        return ",".join(f"{name}={score:.4g}" for name, score in self.scores)
+        return ",".join(f"{name}={score:.4g}" for name, score in sorted(self.scores))
 
 
 class Router:
@@ -94,6 +95,7 @@ class Router:
         self._leaving = gateways
         staying = [one for one in self._target.gateways if one.name not in gateways]
         self._all = tuple(staying) or self._target.gateways
+        self._there = tuple(dict.fromkeys(one.region for one in self._all))
         self._homes.clear()
         self._fallbacks.clear()
         # Their candidates are others now.
@@ -212,30 +214,26 @@ class Router:
         return tuple(one for one in self._all if one.region == region)
 
     def _followed(self, home: str) -> tuple[tuple[Gateway, ...], str]:
-        regions = self._trips.nearest_first(self._all)
-        region, exploring = self._workload.region(home, regions, first=self._region)
-        reason = "explores" if exploring else "follows_workload"
-        return tuple(one for one in self._all if one.region == region), reason
+        region, exploring = self._workload.region(home, self._there, first=self._region)
+        return self._in_region(region), "explores" if exploring else "follows_workload"
 
     def _pick(
         self, pick: GatewayPick, usable: Sequence[Gateway], load: Load
-    ) -> tuple[Gateway, tuple[tuple[str, float], ...]]:
+    ) -> tuple[Gateway, Sequence[tuple[str, float]]]:
         first = self._turn % len(usable)
         if pick == "round_robin" or len(usable) == 1:
             return usable[first], ()
-        weighted = pick == "weighted_response_time"
-        scores: list[tuple[str, float]] = []
-        best, least, seen = first, 0.0, False
-        # From whose turn it is, so that equals take turns.
-        for step in range(len(usable)):
-            at = (first + step) % len(usable)
-            one = usable[at]
-            work = load(one)
-            score = self._times.score(one.name, work) if weighted else float(work)
-            scores.append((one.name, score))
-            if not seen or score < least:
-                best, least, seen = at, score, True
-        return usable[best], tuple(sorted(scores))
+        if pick == "weighted_response_time":
+            score = self._times.score
+            scores = [(one.name, score(one.name, load(one))) for one in usable]
+        else:
+            scores = [(one.name, load(one)) for one in usable]
+        # Whose turn it is wins among equals.
+        best, least = first, scores[first][1]
+        for at, (_, value) in enumerate(scores):
+            if value < least:
+                best, least = at, value
+        return usable[best], scores
 
     def _decision(
         self,
