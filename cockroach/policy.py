@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from resilience import BudgetConfig
+
 GatewayChoice = Literal["round_robin_all", "home_region"]
 StatementMode = Literal["transaction", "autocommit"]
 
@@ -18,7 +20,11 @@ class DataPolicy:
     `single_statements`: BEGIN, statement and COMMIT, or one autocommit statement.
     `pool_*`: connections kept per gateway, more of them under load, and the seconds
     that a caller waits for one. `warm`: open the kept ones before readiness.
+    `statement_timeout_s`: how long a caller waits for one answer, 0 for ever; the
+    server's own limit does not see a slow link.
     `transaction_attempts`: how often a lost transaction is run in all.
+    `retry_budget`: the tokens that lost attempts on one home region take; None for
+    as many retries as `transaction_attempts` gives.
     `breaker_*`: one breaker per home region; calls slower than `breaker_slow_ms`
     (plus the round trip to that region) count against it.
     """
@@ -35,6 +41,8 @@ class DataPolicy:
     breaker_min_calls: int = 4
     breaker_open_s: float = 1.0
     breaker_permits: int = 2
+    statement_timeout_s: float = 0.0
+    retry_budget: BudgetConfig | None = None
 
     def __post_init__(self) -> None:
         if self.gateway_choice not in {"round_robin_all", "home_region"}:
@@ -45,3 +53,5 @@ class DataPolicy:
             raise ValueError("a pool keeps at least one connection and waits >= 0 s")
         if self.transaction_attempts < 1:
             raise ValueError("a transaction is attempted at least once")
+        if self.statement_timeout_s < 0:
+            raise ValueError("statement_timeout_s must be at least 0")

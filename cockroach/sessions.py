@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from cockroach.driver import Connection, Cursor, connection_class
-from cockroach.errors import ConnectRefusedError
+from cockroach.sqlstates import refused
 from cockroach.topology import DatabaseTarget, Gateway
 
 # Sessions of every gateway come from one engine: they share the dialect and the
@@ -128,12 +128,15 @@ class SessionFactory:
         )
 
     async def open(self, gateway: Gateway, *, expires_at: float) -> Session:
-        """Connect to a gateway. Raises ConnectRefusedError."""
+        """Connect to a gateway.
+
+        Raises ConnectRefusedError, or TooManyConnectionsError where it is full.
+        """
         _gateway.set(gateway)
         try:
             connection = await self.engine.connect()
         except (DBAPIError, OSError) as error:
-            raise _refused(gateway, error) from error
+            raise refused(error, region=gateway.region) from error
         try:
             driver = (await connection.get_raw_connection()).driver_connection
         except asyncio.CancelledError:
@@ -150,16 +153,3 @@ class SessionFactory:
         gateway = _gateway.get()
         arguments |= {"host": gateway.host, "port": gateway.port}
         return await self._driver.connect(**arguments, cursor_factory=Cursor)
-
-
-def _refused(gateway: Gateway, error: Exception) -> ConnectRefusedError:
-    cause = getattr(error, "orig", error)
-    state = getattr(cause, "sqlstate", None)
-    text = str(cause)
-    if state == "53300" or "too many clients" in text or "remaining connection" in text:
-        reason = "too_many_connections"
-    elif "timeout" in text:
-        reason = "connect_timeout"
-    else:
-        reason = "connect_failed"
-    return ConnectRefusedError(gateway.region, reason, sqlstate=state)
