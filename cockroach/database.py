@@ -35,6 +35,7 @@ from cockroach.probe import Prober
 from cockroach.routing import Router
 from cockroach.runner import Resolve, Runner, Work
 from cockroach.spans import Note
+from cockroach.stale import Stale, StaleReads
 from cockroach.topology import DatabaseTarget, nearest, rtt_ms
 from cockroach.transaction import Transaction
 from cockroach.warmth import Warmth
@@ -47,6 +48,7 @@ __all__ = [
     "DatabaseTarget",
     "Known",
     "Result",
+    "Stale",
     "Transaction",
 ]
 
@@ -92,13 +94,23 @@ class Database:
             clock=clock,
             rng=self._rng,
         )
-        self._warmth = Warmth(self._fleet, self._router, region=region)
+        self._warmth = Warmth(self._fleet, self._router, region=region, rng=self._rng)
         self._health: dict[str, RegionHealth] = {}
         self._probers: dict[str, Prober] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._plans = Plans(self._explain, slow_s=plan_after_s)
         self._runner = Runner(
             self._present, self._lease, rng=self._rng, listener=listener
+        )
+        self._stale = StaleReads(
+            target,
+            self._fleet,
+            self._router,
+            region=region,
+            policy=self._present,
+            home=self._runner.statement,
+            tracer=self._tracer,
+            clock=clock,
         )
         self._now = policy()
         self._fleet.apply(self._now)
@@ -135,12 +147,17 @@ class Database:
         params: Params = None,
         *,
         key: object = None,
+        stale: Stale | None = None,
     ) -> Sequence[Row[Any]]:
         """Run one statement and return its rows. Raises DatabaseError.
 
         `key` says in traces which loads are identical; by default a checksum of the
-        parameters does.
+        parameters does. With `stale` the answer may be that old, and comes from near
+        the client where something near has one; see `cockroach.stale`.
         """
+        if stale is not None:
+            result = await self._stale.fetch(home, statement, params, key, stale)
+            return result.rows
         return (await self.execute(home, statement, params, key=key)).rows
 
     async def execute(
@@ -277,9 +294,12 @@ class Database:
                     names.HOME_REGION: health.home,
                     names.CLIENT_REGION: self._region,
                 },
-                on_close=lambda _: self._later(self._warmth.fill_quietly(self._now)),
+                on_close=self._recovered,
             )
         prober.wake()
+
+    def _recovered(self, _home: str) -> None:
+        self._later(self._warmth.fill_quietly(self._now, spread=True))
 
     async def _ask(self, home: str, n: int) -> tuple[bool, float]:
         gateways = self._router.candidates("home_region", home)

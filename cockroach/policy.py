@@ -19,7 +19,9 @@ class DataPolicy:
     of the row's home region, the one with the fewest statements in flight.
     `single_statements`: BEGIN, statement and COMMIT, or one autocommit statement.
     `pool_*`: connections kept per gateway, more of them under load, and the seconds
-    that a caller waits for one. `warm`: open the kept ones before readiness.
+    that a caller waits for one; `pool_idle_s` closes one that nobody used for so
+    long, 0 never. `warm`: open the kept ones before readiness, and again after an
+    outage, each at a random moment of `warm_spread_s` seconds.
     `statement_timeout_s`: how long a caller waits for one answer, 0 for ever; the
     server's own limit does not see a slow link.
     `transaction_attempts`: how often a lost transaction is run in all.
@@ -43,6 +45,8 @@ class DataPolicy:
     breaker_permits: int = 2
     statement_timeout_s: float = 0.0
     retry_budget: BudgetConfig | None = None
+    pool_idle_s: float = 0.0
+    warm_spread_s: float = 1.0
 
     def __post_init__(self) -> None:
         if self.gateway_choice not in {"round_robin_all", "home_region"}:
@@ -53,5 +57,5 @@ class DataPolicy:
             raise ValueError("a pool keeps at least one connection and waits >= 0 s")
         if self.transaction_attempts < 1:
             raise ValueError("a transaction is attempted at least once")
-        if self.statement_timeout_s < 0:
-            raise ValueError("statement_timeout_s must be at least 0")
+        if min(self.statement_timeout_s, self.pool_idle_s, self.warm_spread_s) < 0:
+            raise ValueError("timeouts and spreads are at least 0 s")

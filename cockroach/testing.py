@@ -138,11 +138,14 @@ class Sent:
     home: str = ""
     gateway_region: str = ""
     client_region: str = ""
+    stale: bool = False
 
     @property
     def cross_region(self) -> bool:
-        """Whether it left the client's region, or its row's home at the gateway."""
-        return len({self.home, self.gateway_region, self.client_region}) > 1
+        """Whether it left the client's region, or the gateway had to for its rows."""
+        if self.gateway_region != self.client_region:
+            return True
+        return self.home != self.gateway_region and not self.stale
 
     def __str__(self) -> str:
         where = f" at {self.gateway_region} for {self.home}" if self.home else ""
@@ -205,6 +208,7 @@ def _sent(cursor: Any, text: str) -> Sent | None:
         home=known[names.HOME_REGION],
         gateway_region=known[names.GATEWAY_REGION],
         client_region=known[names.CLIENT_REGION],
+        stale=known.get(names.BALANCER_REASON) == "stale_read",
     )
 
 
