@@ -79,14 +79,28 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replica(Gateway):
+    """A read-only copy of the rows of region `of`, standing in `region`.
+
+    A PostgreSQL streaming standby of that region's server, say.
+    """
+
+    of: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseTarget:
-    """Everything a client needs to reach the shop's database."""
+    """Everything a client needs to reach the shop's database.
+
+    `replicas` answer reads that may be stale; nothing else is sent there.
+    """
 
     flavour: Flavour
     dbname: str
     user: str
     password: str = field(repr=False)
     gateways: tuple[Gateway, ...]
+    replicas: tuple[Replica, ...] = ()
 
     def __post_init__(self) -> None:
         if self.flavour not in get_args(Flavour):
@@ -101,6 +115,10 @@ class DatabaseTarget:
         """List the gateways that stand in one region."""
         return tuple(one for one in self.gateways if one.region == region)
 
+    def replicas_of(self, home: str, region: str) -> tuple[Replica, ...]:
+        """List the copies of a home's rows that stand in a region."""
+        return tuple(r for r in self.replicas if r.of == home and r.region == region)
+
     def to_json(self) -> str:
         """As text for a file. It holds the password: keep the file to yourself."""
         return json.dumps(asdict(self), indent=2)
@@ -111,7 +129,8 @@ class DatabaseTarget:
         try:
             data: dict[str, Any] = json.loads(text)
             gateways = tuple(Gateway(**one) for one in data.pop("gateways"))
-            return cls(gateways=gateways, **data)
+            replicas = tuple(Replica(**one) for one in data.pop("replicas", ()))
+            return cls(gateways=gateways, replicas=replicas, **data)
         except TopologyError:
             raise
         except (ValueError, TypeError, KeyError, AttributeError) as error:
