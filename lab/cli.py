@@ -14,6 +14,8 @@ from lab.commands import (
     bench,
     certs,
     chaos,
+    cockroach,
+    cockroach_ranges,
     demo,
     flags,
     logs,
@@ -51,8 +53,10 @@ for command in (
     bench.bench,
     report.report,
     certs.certs,
+    cockroach.cockroach,
 ):
     seawall.add_command(command)
+cockroach.cockroach.add_command(cockroach_ranges.ranges)
 
 
 def main() -> NoReturn:
