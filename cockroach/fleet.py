@@ -120,8 +120,8 @@ class Fleet:
     ) -> None:
         """Open the kept connections of some gateways, one at a time at each.
 
-        `pace` makes, for each gateway, what is awaited before each one. Raises DatabaseUnavailableError when one does
-        not let us in.
+        `pace` makes, for each gateway, what is awaited before each one. Raises
+        DatabaseUnavailableError when one does not let us in.
         """
         await asyncio.gather(
             *(
