@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from sqlalchemy import ColumnElement, Row, Table, bindparam, select
 
 from cockroach.batches import any_of
+from resilience import deadline_scope
 
 if TYPE_CHECKING:
     from cockroach.database import Database
@@ -87,7 +88,9 @@ class Gather(Generic[K, V]):
                     future.set_result(found.get(key))
 
     def _start(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        # What one caller's deadline would end, the others still wait for.
+        with deadline_scope(None):
+            task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -108,7 +111,7 @@ class RowLoader:
         columns: Sequence[ColumnElement[Any]] = (),
         at_most: int = _MOST_KEYS,
     ) -> None:
-        table: Any = key.table  # type: ignore[attr-defined]
+        table: Any = key.table
         assert isinstance(table, Table)
         self._database = database
         self._at_most = at_most
