@@ -24,6 +24,7 @@ __all__ = [
     "lab_is_ready",
     "prove_gone",
     "prove_in_force",
+    "raise_load",
     "recover",
     "remove",
     "steady_state",
@@ -88,6 +89,13 @@ def steady_state() -> bool:
 def inject_latency(region: str, latency_ms: int, jitter_ms: int = 0) -> bool:
     """Make a region's database answer late."""
     _run().inject_latency(region, int(latency_ms), int(jitter_ms))
+    return True
+
+
+@_step
+def raise_load() -> bool:
+    """Let the peak of the load begin."""
+    _run().raise_load()
     return True
 
 

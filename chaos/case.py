@@ -55,6 +55,7 @@ class Case:
             trips=self.trips,
             max_stale_ms=float(self.settings.slo["max_stale_ms"]),
             slo_p95_ms=float(self.settings.slo["p95_ms"]),
+            gateway=self.settings.gateway,
         )
 
     @classmethod

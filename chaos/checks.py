@@ -36,7 +36,10 @@ class LinkTrips:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """All that a verdict looks at: journeys, spans, times, trips; `region` is hit."""
+    """All that a verdict looks at: journeys, spans, times, trips.
+
+    `region` is hit, or the one `gateway` in it that is named.
+    """
 
     journeys: Sequence[Journey]
     evidence: Evidence
@@ -46,6 +49,7 @@ class Scene:
     trips: LinkTrips | None = None
     max_stale_ms: float = 30_000.0
     slo_p95_ms: float = 750.0
+    gateway: str = ""
 
     @property
     def during(self) -> tuple[int, int]:

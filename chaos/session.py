@@ -35,7 +35,9 @@ from chaos.lock import ExperimentLock
 from chaos.pulse import Pulse
 from chaos.run_files import RunFiles
 from chaos.settings import Settings
+from chaos.stress import Stress
 from chaos.timeline import Timeline, Window
+from chaos.trouble import Trouble
 
 POLL_S = 0.2
 TELL_EVERY_S = 1.0
@@ -66,7 +68,7 @@ class Session:
         self.verdict: dict[str, Any] | None = None
         self._lock = ExperimentLock(lab.state_dir)
         self._load = LoadProcess(folder)
-        self._fault: Fault | None = None
+        self._fault: Trouble | None = None
         self._books = Books(lab.admin)
         self._tail = Tail(self._load.results)
         self._seen: list[Journey] = []
@@ -86,7 +88,8 @@ class Session:
         """Take the lab, look at it, start the load."""
         self._lock.acquire(self.settings.scenario)
         self.files.tell("open", f"run in {self.files.folder}")
-        self._fault = Fault(self.lab, self.settings)
+        kind = Fault if self.settings.hurts else Stress
+        self._fault = kind(self.lab, self.settings)
         self._start_s = time.time() + LEAD_S
         self._load.start(plan(self.settings, self.lab, start_at=self._start_s))
         self._lost_before = harvest.account(self.lab)
@@ -113,15 +116,31 @@ class Session:
 
     def inject_latency(self, region: str, latency_ms: int, jitter_ms: int) -> None:
         """Make a region's database answer late, on every link that leads to it."""
+        fault = self._hurt
+        if not isinstance(fault, Fault):
+            raise HaltedError("the configuration has no bounds for a fault")
         self._injecting_s = time.time()
-        links = self._hurt.inject(
+        links = fault.inject(
             region, "latency", {"latency": latency_ms, "jitter": jitter_ms}
         )
         self.files.tell(
             "inject",
             f"{latency_ms} ms on {len(links)} links",
             links=links,
-            fault=self._hurt.to_json() | {"asked_ms": latency_ms},
+            fault=fault.to_json() | {"asked_ms": latency_ms},
+        )
+
+    def raise_load(self) -> None:
+        """Let the peak begin, which the plan of the load has at this moment."""
+        stress = self._hurt
+        if not isinstance(stress, Stress):
+            raise HaltedError("the configuration has bounds for a fault")
+        self._injecting_s = time.time()
+        stress.begin()
+        self.files.tell(
+            "inject",
+            f"{self.settings.stress['times']:g} times the load",
+            fault=stress.to_json(),
         )
 
     def prove_in_force(self) -> None:
@@ -158,6 +177,9 @@ class Session:
         self._ended = True
         self._load.finish(LAST_ANSWER_S)
         self._seen += self._tail.more()
+        if self._fault is not None:
+            baseline_s = self._start_s + self.settings.timings.exercise_s
+            self._fault.look_back(self._seen, baseline_s=baseline_s)
         beat = self._pulse.beat(self._seen, start_s=self._start_s, now_s=time.time())
         self.files.tell(
             "after",
@@ -234,7 +256,7 @@ class Session:
         self._lock.release()
 
     @property
-    def _hurt(self) -> Fault:
+    def _hurt(self) -> Trouble:
         if self._fault is None:
             raise HaltedError("the run was not opened")
         return self._fault

@@ -195,6 +195,8 @@ def _category(journey: Journey, rng: random.Random) -> str:
 def _basket(
     plan: Plan, journey: Journey, shelf: _Shelf, rng: random.Random
 ) -> tuple[tuple[str, int], ...]:
+    if journey.product:
+        return ((plan.catalogue.product(journey.product), 1),)
     if journey.lines:
         wanted: set[int] = set()
         while len(wanted) < journey.lines:

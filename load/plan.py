@@ -20,7 +20,8 @@ class Journey:
     """One kind of journey: `rate` a second over all regions, deadline in seconds.
 
     `homes` are the regions whose customers make it, all of them when empty; `lines`
-    the different products in every basket, 0 for as many as customers usually buy.
+    the different products in every basket, 0 for as many as customers usually buy;
+    `product` is the number of the only one that all of them buy, 0 for any.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Journey:
     front_page_share: float = 0.5
     homes: tuple[str, ...] = ()
     lines: int = 0
+    product: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +154,8 @@ class Plan:
             )
         if journey.rate < 0 or journey.deadline_s <= 0:
             raise PlanError(f"{journey.name}: rate and deadline must be positive")
+        if not 0 <= journey.product <= self.catalogue.products:
+            raise PlanError(f"{journey.name}: there is no product {journey.product}")
         if not 0 <= journey.lines < self.catalogue.products - self.scarce_products:
             raise PlanError(f"{journey.name}: no basket of {journey.lines} products")
         strange = set(journey.homes) - {*self.catalogue.regions}
