@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from opentelemetry import trace
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 from sqlalchemy.sql import Executable
 
 from cockroach import spans, transaction
@@ -32,13 +32,12 @@ from cockroach.lease import Lease, Params, Result
 from cockroach.plans import Planned, Plans
 from cockroach.policy import DataPolicy
 from cockroach.pools import PoolStats
-from cockroach.probe import Prober
+from cockroach.probing import Probing
 from cockroach.routing import Router
 from cockroach.spans import Note
 from cockroach.topology import DatabaseTarget, nearest, rtt_ms
 from cockroach.transaction import Transaction
 from cockroach.warmth import Warmth
-from observability import names
 from resilience import (
     DeadlineRefused,
     Listener,
@@ -53,8 +52,6 @@ T = TypeVar("T")
 
 _RETRYABLE = (TransactionConflictError, ConnectionLostError, ConnectRefusedError)
 _NOTICEABLE_WAIT_S = 0.001
-_PROBE_S = 2.0
-_SELECT_1 = text("SELECT 1")
 
 
 class Database:
@@ -84,7 +81,7 @@ class Database:
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries only
         self._tracer = trace.get_tracer("cockroach")
-        self._router = Router(target, region=region)
+        self._router = Router(target, region=region, clock=clock, rng=self._rng)
         self._fleet = Fleet(
             target,
             application=application,
@@ -94,7 +91,14 @@ class Database:
         )
         self._warmth = Warmth(self._fleet, self._router, region=region)
         self._health: dict[str, RegionHealth] = {}
-        self._probers: dict[str, Prober] = {}
+        self._probing = Probing(
+            self._fleet,
+            self._router,
+            region=region,
+            tracer=self._tracer,
+            clock=clock,
+            on_close=lambda: self._later(self._warmth.fill_quietly(self._now)),
+        )
         self._leaving: set[asyncio.Task[None]] = set()
         self._plans = Plans(self._explain, slow_s=plan_after_s)
         self._now = policy()
@@ -117,8 +121,7 @@ class Database:
 
     async def close(self) -> None:
         """Stop probing and close every connection; refuse those who still wait."""
-        for prober in self._probers.values():
-            await prober.stop()
+        await self._probing.stop()
         await self._plans.close()
         for task in self._leaving:
             task.cancel()
@@ -207,6 +210,28 @@ class Database:
                 return region
         return self._region
 
+    def retarget(self, target: DatabaseTarget) -> None:
+        """Use another list of gateways of the same database from now on.
+
+        New ones are asked at once. One that is gone is asked nothing more: what runs
+        there ends, then its connections are closed.
+        """
+        self._router.retarget(target)
+        self._fleet.keep(target.gateways)
+        self._later(self._warmth.fill_quietly(self._now))
+
+    def leave(self, gateways: frozenset[str]) -> None:
+        """Ask these gateways nothing new while there are others, as they drain.
+
+        Names that are not given any more are asked again.
+        """
+        self._router.leave(gateways)
+        self._fleet.keep(self._router.present())
+
+    def decisions(self) -> list[tuple[str, str, str, str, str, int]]:
+        """Count choices: policy, home region, gateway, its region, reason, number."""
+        return self._router.counts()
+
     def pool_stats(self) -> list[PoolStats]:
         """Count the connections of every gateway's pool, now."""
         return self._fleet.stats()
@@ -242,8 +267,13 @@ class Database:
         health.admit()
         fleet = self._fleet
         decision = self._router.choose(
-            policy.gateway_choice, home, fleet.load, avoid=health.avoided()
+            policy.gateway_choice,
+            home,
+            fleet.load,
+            pick=policy.gateway_pick,
+            avoid=health.avoided(),
         )
+        health.asked(decision.gateway.name)
         pool = fleet.pool(decision.gateway)
         session = pool.take_idle()
         if session is None:
@@ -306,10 +336,8 @@ class Database:
         policy = self._policy()
         if policy is not self._now and policy != self._now:
             self._now = policy
-            for prober in self._probers.values():
-                self._later(prober.stop())
+            self._later(self._probing.stop())
             self._health.clear()
-            self._probers.clear()
             if self._fleet.apply(policy):
                 self._later(self._warmth.fill_quietly(self._now))
         return policy
@@ -324,53 +352,13 @@ class Database:
                 clock=self._clock,
                 listener=self._listener,
                 on_open=self._probe,
+                on_answer=self._router.answered,
             )
         return health
 
     def _probe(self, health: RegionHealth) -> None:
-        if self._health.get(health.home) is not health:
-            return
-        self._fleet.refuse_waiting(
-            self._router.candidates("home_region", health.home), health.refusal()
-        )
-        prober = self._probers.get(health.home)
-        if prober is None:
-            prober = self._probers[health.home] = Prober(
-                health,
-                lambda n: self._ask(health.home, n),
-                tracer=self._tracer,
-                attributes={
-                    names.HOME_REGION: health.home,
-                    names.CLIENT_REGION: self._region,
-                },
-                on_close=lambda _: self._later(self._warmth.fill_quietly(self._now)),
-            )
-        prober.wake()
-
-    async def _ask(self, home: str, n: int) -> tuple[bool, float]:
-        gateways = self._router.candidates("home_region", home)
-        decision = self._router.probe(home, gateways[n % len(gateways)])
-        pool = self._fleet.pool(decision.gateway)
-        began = self._clock()
-        try:
-            session = await pool.acquire(_PROBE_S)
-        except DatabaseError:
-            return False, self._clock() - began
-        note = Note(self._tracer, decision, "probe")
-        lease = Lease(session, pool, note, home=home, health=RegionHealth.blind(home))
-        try:
-            async with asyncio.timeout(_PROBE_S):
-                await lease.run(_SELECT_1, None, "probe", alone=False)
-        except (TimeoutError, asyncio.CancelledError) as error:
-            lease.leave()
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            return False, _PROBE_S
-        except DatabaseError:
-            lease.give_back()
-            return False, note.elapsed_s
-        lease.give_back()
-        return True, note.elapsed_s
+        if self._health.get(health.home) is health:
+            self._probing.wake(health)
 
     async def _explain(self, planned: Planned) -> str | None:
         home = planned.home

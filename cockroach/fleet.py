@@ -63,6 +63,15 @@ class Fleet:
         self._pools = {}
         return True
 
+    def keep(self, gateways: Sequence[Gateway]) -> None:
+        """Retire the pools of all other gateways; who waits there is still served."""
+        kept = set(gateways)
+        for name, pool in list(self._pools.items()):
+            if pool.gateway not in kept:
+                pool.retire()
+                self._retired.append(pool)
+                del self._pools[name]
+
     def pool(self, gateway: Gateway) -> GatewayPool:
         """Return the present pool of a gateway."""
         pool = self._pools.get(gateway.name)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from cockroach.errors import DatabaseUnavailableError
-from cockroach.outliers import GatewayEjected, Outliers
+from cockroach.outliers import GatewayEjected, GatewayReturned, Outliers
 from cockroach.policy import DataPolicy
 from resilience import BreakerConfig, CallRefused, CircuitBreaker, Listener, Permit
 
@@ -43,6 +43,7 @@ class RegionHealth:
         clock: Callable[[], float],
         listener: Listener | None = None,
         on_open: Callable[[RegionHealth], None] | None = None,
+        on_answer: Callable[..., None] | None = None,
     ) -> None:
         self.home = home
         self.slow_s = policy.breaker_slow_ms / 1e3 + rtt_s
@@ -50,6 +51,7 @@ class RegionHealth:
         self.open_s = policy.breaker_open_s
         self._clock = clock
         self._on_open = on_open
+        self._on_answer = on_answer
         self._listener = listener
         self._last_at = float("-inf")
         self._last_slow = False
@@ -57,7 +59,7 @@ class RegionHealth:
         # Bad answers of one gateway, which the region may have to answer for yet.
         self._held: deque[tuple[float, Permit, bool, float]] = deque(maxlen=_MOST_HELD)
         self.breaker: CircuitBreaker | None = None
-        if policy.breaker and policy.gateway_choice == "home_region":
+        if policy.breaker and policy.knows_homes:
             self.breaker = CircuitBreaker(
                 f"database@{home}",
                 BreakerConfig(
@@ -125,6 +127,10 @@ class RegionHealth:
         """Name the gateways to pass by now; never all of them."""
         return self._outliers.avoided(self._clock())
 
+    def asked(self, gateway: str) -> None:
+        """Take in that a statement goes to a gateway: a trial if it sat out."""
+        self._outliers.asked(gateway, self._clock())
+
     def record(
         self,
         permit: Permit | None,
@@ -143,6 +149,10 @@ class RegionHealth:
         self._last_at = now
         self._last_slow = not good
         if gateway:
+            if self._on_answer is not None:
+                self._on_answer(self.home, gateway, ok=ok, latency_s=latency_s)
+            if good and self._outliers.sits_out(gateway):
+                self._tell(GatewayReturned(f"database@{self.home}", gateway))
             for_s = self._outliers.record(
                 gateway, good=good, now_s=now, refused=refused
             )

@@ -15,6 +15,7 @@ METRIC_WAITING = "seawall_db_pool_waiting"
 METRIC_OPENED = "seawall_db_pool_opened"
 METRIC_DISCARDED = "seawall_db_pool_discarded"
 METRIC_EXHAUSTED = "seawall_db_pool_exhausted"
+METRIC_DECISIONS = "seawall_db_gateway_decisions"
 
 _LABELS = ("gateway", "gateway_region")
 
@@ -56,3 +57,11 @@ class PoolCollector(Collector):
             discarded.add_metric(labels, pool.discarded)
             exhausted.add_metric(labels, pool.exhausted)
         yield from (connections, limit, waiting, opened, discarded, exhausted)
+        decisions = CounterMetricFamily(
+            METRIC_DECISIONS,
+            "Gateways chosen, and why",
+            labels=("policy", "home_region", *_LABELS, "reason"),
+        )
+        for *told, number in self._database.decisions():
+            decisions.add_metric([str(one) for one in told], float(number))
+        yield decisions

@@ -1,8 +1,9 @@
 """A region's gateways judged apart: one that does worse than the others sits out.
 
 Consecutive bad answers eject a gateway, each time for longer, as Envoy's outlier
-detection does it; never all of them, since then it is not the gateway. Pure: the
-time is a parameter.
+detection does it; never all of them, since then it is not the gateway. Its return is
+half-open, as a breaker's: one statement goes there, and the others only after a good
+answer. Pure: the time is a parameter.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ _BASE_S = 1.0
 _MOST_S = 8.0
 # A good answer says for so long that a gateway does well.
 _RECENT_S = 3.0
+# A trial whose answer never came, since its caller left, bars the next for so long.
+_TRIAL_S = 1.0
 _NOBODY: frozenset[str] = frozenset()
 
 
@@ -27,6 +30,14 @@ class GatewayEjected:
     for_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class GatewayReturned:
+    """A gateway that sat out answered well and is asked again like the others."""
+
+    target: str
+    gateway: str
+
+
 @dataclass(slots=True)
 class _Gateway:
     good: bool = True
@@ -34,6 +45,12 @@ class _Gateway:
     bad_in_a_row: int = 0
     ejections: int = 0
     ejected_until_s: float = float("-inf")
+    tried_at_s: float = float("-inf")
+
+    @property
+    def out(self) -> bool:
+        """Whether it was ejected and has not answered well since."""
+        return self.ejections > 0 and not self.good
 
 
 class Outliers:
@@ -73,16 +90,30 @@ class Outliers:
         """Name the gateways to pass by now: none unless another one does well."""
         if not self._any_ejected:
             return _NOBODY
-        out = {
-            name
-            for name, one in self._gateways.items()
-            if now_s < one.ejected_until_s and not one.good
-        }
+        out = {name: one for name, one in self._gateways.items() if one.out}
         if not out:
-            self._any_ejected = any(
-                now_s < one.ejected_until_s for one in self._gateways.values()
-            )
-        return frozenset(out) if self.confined(now_s) else _NOBODY
+            self._any_ejected = False
+            return _NOBODY
+        barred = frozenset(
+            name
+            for name, one in out.items()
+            if now_s < one.ejected_until_s or now_s - one.tried_at_s < _TRIAL_S
+        )
+        return barred if self.confined(now_s) else _NOBODY
+
+    def asked(self, gateway: str, now_s: float) -> None:
+        """Take in that a statement goes to a gateway: a trial if it was ejected."""
+        if self._any_ejected:
+            one = self._gateways.get(gateway)
+            if one is not None and one.out:
+                one.tried_at_s = now_s
+
+    def sits_out(self, gateway: str) -> bool:
+        """Tell whether a gateway was ejected and has not answered well since."""
+        if not self._any_ejected:
+            return False
+        one = self._gateways.get(gateway)
+        return one is not None and one.out
 
     def clear(self) -> None:
         """Forget everything: the region as a whole is judged from here."""

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-GatewayChoice = Literal["round_robin_all", "home_region"]
+GatewayChoice = Literal[
+    "round_robin_all",
+    "least_connections_all",
+    "weighted_response_time_all",
+    "home_region",
+    "follow_workload",
+]
+GatewayPick = Literal["round_robin", "least_connections", "weighted_response_time"]
 StatementMode = Literal["transaction", "autocommit"]
+
+# Blind to where the rows are: each picks among all gateways in its own way.
+ALL_GATEWAYS: dict[str, GatewayPick] = {
+    "round_robin_all": "round_robin",
+    "least_connections_all": "least_connections",
+    "weighted_response_time_all": "weighted_response_time",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataPolicy:
     """One immutable snapshot; the Database asks for the present one at every call.
 
-    `gateway_choice`: each statement to the next of all gateways, or to the gateways
-    of the row's home region, the one with the fewest statements in flight.
+    `gateway_choice`: which gateways a statement may go to. All of them, wherever they
+    stand, by turn, by statements in flight or by response time, as balancers without
+    knowledge of the data do; those of the row's home region (`home_region`); those of
+    the region where its rows were answered soonest lately (`follow_workload`).
+    `gateway_pick`: how the latter two choose inside the region.
     `single_statements`: BEGIN, statement and COMMIT, or one autocommit statement.
     `pool_*`: connections kept per gateway, more of them under load, and the seconds
     that a caller waits for one. `warm`: open the kept ones before readiness.
@@ -31,17 +48,25 @@ class DataPolicy:
     warm: bool
     transaction_attempts: int
     breaker: bool
+    gateway_pick: GatewayPick = "least_connections"
     breaker_slow_ms: float = 100.0
     breaker_min_calls: int = 4
     breaker_open_s: float = 1.0
     breaker_permits: int = 2
 
     def __post_init__(self) -> None:
-        if self.gateway_choice not in {"round_robin_all", "home_region"}:
+        if self.gateway_choice not in get_args(GatewayChoice):
             raise ValueError(f"unknown gateway choice {self.gateway_choice!r}")
+        if self.gateway_pick not in get_args(GatewayPick):
+            raise ValueError(f"unknown gateway pick {self.gateway_pick!r}")
         if self.single_statements not in {"transaction", "autocommit"}:
             raise ValueError(f"unknown statement mode {self.single_statements!r}")
         if self.pool_size < 1 or self.pool_overflow < 0 or self.pool_timeout_s < 0:
             raise ValueError("a pool keeps at least one connection and waits >= 0 s")
         if self.transaction_attempts < 1:
             raise ValueError("a transaction is attempted at least once")
+
+    @property
+    def knows_homes(self) -> bool:
+        """Whether the row's home has a say in which gateways are asked."""
+        return self.gateway_choice not in ALL_GATEWAYS

@@ -53,6 +53,8 @@ class Note:
         attributes: dict[str, Any] = {**self.decision.attributes, **constant}
         if constant[names.DB_OPERATION] not in names.TRANSACTION_CONTROL:
             attributes[names.DB_KEY] = load_key(self.key, params)
+        if self.decision.scores:
+            attributes[names.BALANCER_SCORES] = self.decision.scores_text
         if batch > 1:
             attributes[names.DB_BATCH_SIZE] = batch
         return self.tracer.start_span(name, kind=_CLIENT, attributes=attributes)

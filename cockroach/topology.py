@@ -58,13 +58,24 @@ def gateway_names(region: str | None = None) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """One way into the database, with the address that one client region dials."""
+    """One way into the database, with the address that one client region dials.
+
+    `ready` is an HTTP address that answers 503 while the gateway drains, as
+    CockroachDB's `/health?ready=1` does; empty where there is none.
+    """
 
     name: str
     region: str
     zone: str
     host: str
     port: int
+    ready: str = ""
+
+    def __post_init__(self) -> None:
+        if self.ready and not self.ready.startswith(("http://", "https://")):
+            raise TopologyError(
+                f"gateway {self.name}: ready is an http address, not {self.ready!r}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ class Warmth:
     async def fill_spares(self, policy: DataPolicy) -> None:
         """Open the spare connections that are missing. Raises DatabaseError."""
         # Round robin over all gateways has them among its own.
-        if not (self.spares and policy.warm and policy.gateway_choice == "home_region"):
+        if not (self.spares and policy.warm and policy.knows_homes):
             return
         for region in nearest(self._region)[:1]:
             await self._fleet.fill(

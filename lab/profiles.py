@@ -48,6 +48,13 @@ CURES: tuple[Cure, ...] = (
         settings=(_setting("gateway_choice", "round_robin_all", "home_region", _CASE),),
     ),
     Cure(
+        name="weighted-routing",
+        summary="of a region's gateways the one that answers soonest is asked",
+        settings=(
+            _setting("gateway_pick", "round_robin", "weighted_response_time", _CASE),
+        ),
+    ),
+    Cure(
         name="local-schema",
         summary="the region stands in every join and predicate",
         settings=(_setting("query_schema", "naive", "local", _CASE),),

@@ -62,6 +62,7 @@ HOME_REGION: Final = "seawall.home_region"
 BALANCER_POLICY: Final = "seawall.balancer.policy"
 BALANCER_CANDIDATES: Final = "seawall.balancer.candidates"
 BALANCER_REASON: Final = "seawall.balancer.reason"
+BALANCER_SCORES: Final = "seawall.balancer.scores"  # "eu-a=0.002,eu-b=0.4"
 CLIENT_IP_BLOCK: Final = "seawall.client.ip_block"
 IP_RULE: Final = "seawall.ip.rule"
 ROUTED_BY: Final = "seawall.routed_by"
@@ -104,6 +105,7 @@ EVENT_BACKEND_EJECTED: Final = "seawall.backend.ejected"
 EVENT_BACKEND_RETURNED: Final = "seawall.backend.returned"
 EVENT_FAULT_INJECTED: Final = "seawall.fault.injected"
 EVENT_GATEWAY_EJECTED: Final = "seawall.gateway.ejected"
+EVENT_GATEWAY_RETURNED: Final = "seawall.gateway.returned"
 EVENT_SLOW_PLAN: Final = "seawall.db.plan"
 # Class names of what policies report, and the event each becomes.
 EVENTS: Final = MappingProxyType(
@@ -124,6 +126,7 @@ EVENTS: Final = MappingProxyType(
         "BackendReturned": EVENT_BACKEND_RETURNED,
         "FaultInjected": EVENT_FAULT_INJECTED,
         "GatewayEjected": EVENT_GATEWAY_EJECTED,
+        "GatewayReturned": EVENT_GATEWAY_RETURNED,
     }
 )
 # Attributes of such an event are the fields of the class: name, old, new, reason ...

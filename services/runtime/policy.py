@@ -10,7 +10,9 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, get_args
+
+from cockroach.policy import ALL_GATEWAYS, GatewayChoice, GatewayPick
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,7 @@ class PolicySet:
     """Every choice a service makes by policy. Times in seconds unless named `_ms`."""
 
     gateway_choice: str
+    gateway_pick: str
     single_statements: str
     query_schema: str
     sql_batching: str
@@ -59,7 +62,8 @@ class PolicySet:
 
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = types.MappingProxyType(
         {
-            "gateway_choice": ("round_robin_all", "home_region"),
+            "gateway_choice": get_args(GatewayChoice),
+            "gateway_pick": get_args(GatewayPick),
             "single_statements": ("transaction", "autocommit"),
             "query_schema": ("naive", "local"),
             "sql_batching": ("per_item", "batched"),
@@ -80,7 +84,7 @@ class PolicySet:
     @property
     def any_region(self) -> bool:
         """Whether a service takes customers of every region, wherever it stands."""
-        return self.gateway_choice == "round_robin_all"
+        return self.gateway_choice in ALL_GATEWAYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import grpc
 
 from cockroach.database import Database
 from cockroach.errors import DatabaseError
+from cockroach.gateways import GatewayWatch
 from cockroach.metrics import PoolCollector
 from cockroach.topology import DatabaseTarget
 from observability import names, tracing
@@ -96,6 +97,10 @@ class Process:
         runtime.background(self._policies.watch)
         if runtime.database is not None:
             await self._warm(runtime.database)
+            assert self.settings.database is not None  # or there were no Database
+            watch = GatewayWatch(self.settings.database, runtime.database)
+            runtime.background(watch.watch_file)
+            runtime.background(watch.watch_readiness)
         started = bootstrap(runtime)
         if inspect.isawaitable(started):
             await started

@@ -64,6 +64,7 @@ def data_policy(policies: PolicySet, service: str) -> DataPolicy:
     """How a service uses the database. Raises ValueError where it cannot."""
     return DataPolicy(
         gateway_choice=policies.gateway_choice,  # type: ignore[arg-type]
+        gateway_pick=policies.gateway_pick,  # type: ignore[arg-type]
         single_statements=policies.single_statements,  # type: ignore[arg-type]
         pool_size=policies.connections(service),
         pool_overflow=policies.pool_overflow,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cockroach.health import RegionHealth
-from cockroach.outliers import GatewayEjected, Outliers
+from cockroach.outliers import GatewayEjected, GatewayReturned, Outliers
 
 A, B = "eu-a", "eu-b"
 GOOD, SLOW = 0.01, 0.5
@@ -96,6 +96,48 @@ def test_ejections_grow_up_to_a_bound_and_end_with_a_good_answer() -> None:
     assert not outliers.avoided(now)
     assert outliers.record(A, good=False, now_s=now) == 0.0
     assert outliers.record(A, good=False, now_s=now) == 1.0
+
+
+def test_the_return_is_half_open(region, listener, clock) -> None:
+    """After its time one statement goes there; the others wait for its answer."""
+    call(region, B, GOOD)
+    call(region, A, SLOW)
+    call(region, A, SLOW)
+    assert region.avoided() == {A}
+    clock.advance(1.1)
+    call(region, B, GOOD)
+    assert not region.avoided()
+    region.asked(A)
+    assert region.avoided() == {A}
+    call(region, A, GOOD)
+    assert not region.avoided()
+    assert listener.of(GatewayReturned) == [GatewayReturned("database@eu", A)]
+
+
+def test_a_bad_trial_ejects_for_longer(region, listener, clock) -> None:
+    """One bad answer is enough for a gateway that is on trial."""
+    call(region, B, GOOD)
+    call(region, A, SLOW)
+    call(region, A, SLOW)
+    clock.advance(1.1)
+    call(region, B, GOOD)
+    region.asked(A)
+    call(region, A, SLOW)
+    assert region.avoided() == {A}
+    assert [one.for_s for one in listener.of(GatewayEjected)] == [1.0, 2.0]
+    assert not listener.of(GatewayReturned)
+
+
+def test_a_trial_nobody_waited_for_bars_no_other(region, clock) -> None:
+    """A caller who left says nothing; a second later another may try."""
+    call(region, B, GOOD)
+    call(region, A, SLOW)
+    call(region, A, SLOW)
+    clock.advance(1.1)
+    region.asked(A)
+    clock.advance(1.1)
+    call(region, B, GOOD)
+    assert not region.avoided()
 
 
 Answers = st.lists(

@@ -80,8 +80,8 @@ def test_every_event_of_the_policies_has_a_name():
         and getattr(resilience._events, name).__module__ == "resilience._events"
     } - {"Listener", "BreakerMetrics"}
 
-    # The data layer reports one of its own.
-    assert set(names.EVENTS) == {*reported, "GatewayEjected"}
+    # The data layer reports two of its own.
+    assert set(names.EVENTS) == {*reported, "GatewayEjected", "GatewayReturned"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
