@@ -29,7 +29,8 @@ from cockroach.explain import plan_of
 from cockroach.fleet import Fleet
 from cockroach.health import RegionHealth
 from cockroach.lease import Lease, Params, Result
-from cockroach.plans import Planned, Plans
+from cockroach.plan_tree import Plan
+from cockroach.plans import Planned, PlanPolicy, Plans
 from cockroach.policy import DataPolicy
 from cockroach.pools import PoolStats
 from cockroach.probing import Probing
@@ -59,8 +60,8 @@ class Database:
 
     `policy` is asked at every call, so a new snapshot takes effect with the next
     statement; what runs finishes on the old connections. `listener` hears of breaker
-    changes, retries and refusals. Statements that take `plan_after_s` or longer have
-    their plan on their span. Errors are those of `cockroach.errors`.
+    changes, retries and refusals. `plans` says which statements have their plan on
+    their span. Errors are those of `cockroach.errors`.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Database:
         listener: Listener | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
-        plan_after_s: float = 0.1,
+        plans: PlanPolicy | None = None,
     ) -> None:
         self._region = region
         self._policy = policy
@@ -100,7 +101,9 @@ class Database:
             on_close=lambda: self._later(self._warmth.fill_quietly(self._now)),
         )
         self._leaving: set[asyncio.Task[None]] = set()
-        self._plans = Plans(self._explain, slow_s=plan_after_s)
+        self._plans = Plans(
+            self._explain, plans or PlanPolicy(), clock=clock, rng=self._rng
+        )
         self._now = policy()
         self._fleet.apply(self._now)
 
@@ -360,14 +363,15 @@ class Database:
         if self._health.get(health.home) is health:
             self._probing.wake(health)
 
-    async def _explain(self, planned: Planned) -> str | None:
+    async def _explain(self, planned: Planned) -> Plan | None:
         home = planned.home
         # None when a new policy has done without this gateway meanwhile.
         pool = self._fleet.present(planned.gateway)
         if pool is None or self._health_of(self._now, home).state != "closed":
             return None
         decision = self._router.probe(home, planned.gateway)
-        return await plan_of(planned, pool, Note(self._tracer, decision, "plan"))
+        note = Note(self._tracer, decision, "plan")
+        return await plan_of(planned, pool, note, self._plans.policy)
 
     def _tell(self, event: object) -> None:
         if self._listener is not None:

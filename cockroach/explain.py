@@ -1,4 +1,8 @@
-"""Asks a gateway for the plan of a statement, on a connection nobody uses just now."""
+"""Asks a gateway for the plan of a statement, on a connection nobody uses just now.
+
+What only reads is run once more and measured, in a transaction that may not write
+and that the server ends in time. Everything else is explained and not run.
+"""
 
 from __future__ import annotations
 
@@ -8,53 +12,112 @@ from typing import Any
 import psycopg
 from opentelemetry import trace
 
+from cockroach import plan_cockroach, plan_postgres
 from cockroach.driver import Connection, StatementAbandonedError
-from cockroach.plans import Planned, redact
+from cockroach.plan_safety import may_run
+from cockroach.plan_tree import Plan, PlanError
+from cockroach.plans import Planned, PlanPolicy
 from cockroach.pools import GatewayPool
 from cockroach.spans import Note
 from observability import names
 
-_MOST_S = 1.5
-_PREFIX = {
-    "postgresql": "EXPLAIN (VERBOSE, COSTS OFF) ",
+# For the trips of BEGIN, EXPLAIN and ROLLBACK, beside the time of the statement.
+_TRIPS_S = 0.5
+_PLAIN = {
+    "postgresql": "EXPLAIN (VERBOSE, FORMAT JSON) ",
     "cockroachdb": "EXPLAIN ",
+}
+_MEASURED = {
+    "postgresql": "EXPLAIN (ANALYZE, VERBOSE, FORMAT JSON) ",
+    "cockroachdb": "EXPLAIN ANALYZE ",
+}
+# PostgreSQL: one snapshot and no predicate locks, so that looking at a statement
+# makes nobody's transaction conflict.
+_BEGIN = {
+    "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    "cockroachdb": "BEGIN READ ONLY",
 }
 
 
-async def plan_of(planned: Planned, pool: GatewayPool, note: Note) -> str | None:
-    """Explain a statement with its parameters, without running it.
+async def plan_of(
+    planned: Planned, pool: GatewayPool, note: Note, policy: PlanPolicy
+) -> Plan | None:
+    """Explain a statement with its parameters.
 
-    The plan names tables, indexes and regions, no other values. None when no
-    connection is idle or the gateway does not answer within 1.5 s.
+    It is run when it only reads, the policy says so and it was fast enough to be run
+    within `most_s`. None when no connection is idle, or the gateway refuses or does
+    not answer within `most_s` and half a second.
     """
     session = pool.take_idle()
     if session is None:
         return None
-    prefix = _PREFIX[note.decision.attributes[names.DB_SYSTEM]]
+    system = note.decision.attributes[names.DB_SYSTEM]
     driver = session.driver
-    driver.note = note
+    measured = (
+        policy.analyze and planned.elapsed_s < policy.most_s and may_run(planned.text)
+    )
     try:
-        async with asyncio.timeout(_MOST_S):
-            rows = await _ask(driver, prefix + planned.text, planned.params)
+        async with asyncio.timeout(policy.most_s + _TRIPS_S):
+            rows = None
+            if measured:
+                rows = await _measure(driver, note, planned, system, policy.most_s)
+            if rows is None:
+                rows = await _ask(driver, note, _PLAIN[system], planned)
     except (psycopg.Error, TimeoutError):
         pool.discard(session)
         return None
     except BaseException:
         pool.discard(session)
         raise
+    pool.release(session)
+    return _read(rows, planned, system)
+
+
+async def _measure(
+    driver: Connection, note: Note, planned: Planned, system: str, most_s: float
+) -> list[Any] | None:
+    """Run it and roll back; None when the server refused or ended it."""
+    # One trip: without parameters the server takes both at once.
+    await _send(
+        driver,
+        f"{_BEGIN[system]}; SET LOCAL statement_timeout = '{round(most_s * 1e3)}ms'",
+    )
+    try:
+        rows = await _ask(driver, note, _MEASURED[system], planned)
+    except psycopg.Error:
+        if driver.closed:
+            raise
+        rows = None
+    await _send(driver, "ROLLBACK")
+    return rows
+
+
+async def _ask(
+    driver: Connection, note: Note, prefix: str, planned: Planned
+) -> list[Any]:
+    driver.note = note
+    try:
+        # A root of its own: it is no part of the request that was slow.
+        with trace.use_span(trace.INVALID_SPAN):
+            return await _send(driver, prefix + planned.text, planned.params)
     finally:
         driver.note = None
-    pool.release(session)
-    return redact([str(row[0]) for row in rows])
 
 
-async def _ask(driver: Connection, query: str, params: Any) -> list[Any]:
-    # A root of its own: it is no part of the request that was slow.
-    with trace.use_span(trace.INVALID_SPAN):
-        async with driver.cursor() as cursor:
-            try:
-                await cursor.execute(query, params)
-            except StatementAbandonedError:
-                # What the driver makes of a cancellation; whoever cancelled must know.
-                raise asyncio.CancelledError from None
-            return await cursor.fetchall()
+async def _send(driver: Connection, query: str, params: Any = None) -> list[Any]:
+    async with driver.cursor() as cursor:
+        try:
+            await cursor.execute(query, params)
+        except StatementAbandonedError:
+            # What the driver makes of a cancellation; whoever cancelled must know.
+            raise asyncio.CancelledError from None
+        return await cursor.fetchall() if cursor.description else []
+
+
+def _read(rows: list[Any], planned: Planned, system: str) -> Plan | None:
+    try:
+        if system == "cockroachdb":
+            return plan_cockroach.parse(str(row[0]) for row in rows)
+        return plan_postgres.parse(rows[0][0], gateway_region=planned.gateway.region)
+    except (PlanError, IndexError):
+        return None

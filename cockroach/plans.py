@@ -1,15 +1,16 @@
-"""The plans of slow statements, put on their spans as events.
+"""The plans of slow and of sampled statements, put on their spans as events.
 
-The plan is asked for behind the caller's back, once for a statement, a gateway and a
-home region, and remembered. The first slow span waits for it to arrive before it is
-ended, with its true end time; nobody waits for the span.
+A plan is asked for behind the caller's back, now and then for a statement, a gateway
+and a home region, and remembered meanwhile. The first span waits for it to arrive
+before it is ended, with its true end time; nobody waits for the span. How often a
+process asks is bounded, whatever is slow.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
+import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -18,7 +19,8 @@ from typing import Any
 
 from opentelemetry.trace import Span
 
-from cockroach.topology import REGIONS, Gateway
+from cockroach.plan_tree import Plan
+from cockroach.topology import Gateway
 from observability import names
 
 logger = logging.getLogger(__name__)
@@ -28,49 +30,132 @@ logger = logging.getLogger(__name__)
 _MOST_PLANS = 512
 _MOST_HELD = 32
 _HELD_S = 2.0
-_MOST_CHARACTERS = 2000
-_LITERAL = re.compile(r"'((?:[^']|'')*)'|(?<=[=<>] )-?\d+(?:\.\d+)?")
-_REGIONS = frozenset(REGIONS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanPolicy:
+    """Whose plan is asked for, and how often.
+
+    `after_s`: statements that take this long or longer. `sample`: of all others one
+    in so many, drawn by lot; 0 for none. `analyze`: run SELECTs once more to measure
+    (see `plan_safety`), for at most `most_s`; else, and for writes, the plan holds
+    estimates. `per_s` and `burst`: plans asked for per second and at once, in a
+    process. `again_s`: a plan is asked for again when it is this old. Seconds.
+    Raises ValueError on what cannot be.
+    """
+
+    after_s: float = 0.1
+    sample: int = 0
+    analyze: bool = True
+    most_s: float = 1.0
+    per_s: float = 1.0
+    burst: int = 5
+    again_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        # Written so that NaN is refused too.
+        if not (self.after_s >= 0 and self.again_s > 0 and self.per_s > 0):
+            raise ValueError("after_s is 0 or more, again_s and per_s more than 0")
+        if not 0 < self.most_s <= _HELD_S:
+            raise ValueError(f"most_s must be in (0, {_HELD_S:g}]")
+        if self.sample < 0 or self.burst < 1:
+            raise ValueError("sample is 0 or more, burst at least 1")
+
+
+class Allowance:
+    """A token bucket that fills with time: `burst` at once, `per_s` in the long run.
+
+    The usual algorithm (Turner, "New directions in communications", 1986). Full at
+    first; `now` is seconds on any clock that does not go back.
+    """
+
+    __slots__ = ("_at", "_burst", "_per_s", "_tokens")
+
+    def __init__(self, *, per_s: float, burst: int, now: float) -> None:
+        self._per_s = per_s
+        self._burst = float(burst)
+        self._tokens = self._burst
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        """Take one if there is one."""
+        gained = max(0.0, now - self._at) * self._per_s
+        self._tokens = min(self._burst, self._tokens + gained)
+        self._at = max(self._at, now)
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A statement as it was sent: what its plan depends on, and the parameters."""
+    """A statement as it was sent: what its plan depends on, and how it went."""
 
     gateway: Gateway
     home: str
     text: str
     params: Any = field(compare=False, repr=False)
+    elapsed_s: float = field(compare=False, default=0.0)
 
 
-Ask = Callable[[Planned], Awaitable[str | None]]
+@dataclass(frozen=True, slots=True)
+class _Known:
+    plan: Plan
+    at: float
+
+
+Ask = Callable[[Planned], Awaitable[Plan | None]]
 
 
 class Plans:
-    """Ends the spans of slow statements with their plans.
+    """Ends the spans of slow and sampled statements with their plans.
 
     `ask` explains one statement; None when it could not, then a later one tries
     again. It is called for one statement at a time and must end by itself.
     """
 
-    def __init__(self, ask: Ask, *, slow_s: float) -> None:
-        self.slow_s = slow_s
+    def __init__(
+        self,
+        ask: Ask,
+        policy: PlanPolicy,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.policy = policy
+        self._after_s = policy.after_s
+        self._share = 1.0 / policy.sample if policy.sample else 0.0
+        self._random = (rng or random.Random()).random  # noqa: S311 - draws lots only
+        self._clock = clock
+        self._allowance = Allowance(per_s=policy.per_s, burst=policy.burst, now=clock())
         self._ask = ask
-        self._known: dict[Planned, str] = {}
+        self._known: dict[Planned, _Known] = {}
+        self._asked: set[Planned] = set()
         self._held: deque[tuple[Planned, Span, int, float]] = deque()
         self._task: asyncio.Task[None] | None = None
 
+    def wants(self, elapsed_s: float) -> bool:
+        """Tell whether a statement that took so long is to have its plan."""
+        return elapsed_s >= self._after_s or (
+            self._share > 0.0 and self._random() < self._share
+        )
+
     def end(self, span: Span, planned: Planned) -> None:
-        """End the span of a statement that was slow, now or when its plan is here."""
-        plan = self._known.get(planned)
-        if plan is not None:
-            _end(span, time.time_ns(), plan)
+        """End the span of a statement, now or when its plan is here."""
+        now = self._clock()
+        known = self._known.get(planned)
+        if known is not None and now - known.at < self.policy.again_s:
+            _end(span, time.time_ns(), known, now)
             return
-        if len(self._held) >= _MOST_HELD or len(self._known) >= _MOST_PLANS:
-            span.end()
+        if len(self._held) >= _MOST_HELD or not (
+            planned in self._asked or self._allowance.take(now)
+        ):
+            # An old plan, with its age on it, is better than none.
+            _end(span, time.time_ns(), known, now)
             return
-        until = time.monotonic() + _HELD_S
-        self._held.append((planned, span, time.time_ns(), until))
+        self._asked.add(planned)
+        self._held.append((planned, span, time.time_ns(), now + _HELD_S))
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._work())
 
@@ -86,38 +171,29 @@ class Plans:
     async def _work(self) -> None:
         while self._held:
             planned, span, end_ns, until = self._held[0]
-            plan = self._known.get(planned)
             try:
-                if plan is None and time.monotonic() < until:
+                # Asked once: whoever waits for the same shares in the answer.
+                if planned in self._asked and self._clock() < until:
                     plan = await self._ask(planned)
                     if plan is not None:
-                        self._known[planned] = plan
+                        self._remember(planned, plan)
             except Exception:
                 # Nobody waits for a plan; a span without one is better than none.
-                logger.exception("no plan of a slow statement")
+                logger.exception("no plan of a statement")
+            self._asked.discard(planned)
             self._held.popleft()
-            _end(span, end_ns, plan)
+            _end(span, end_ns, self._known.get(planned), self._clock())
+
+    def _remember(self, planned: Planned, plan: Plan) -> None:
+        self._known.pop(planned, None)
+        while len(self._known) >= _MOST_PLANS:
+            del self._known[next(iter(self._known))]
+        self._known[planned] = _Known(plan, self._clock())
 
 
-def redact(lines: list[str]) -> str:
-    """Make a plan that holds names only: of the values, regions alone are left.
-
-    At most 2000 characters.
-    """
-    # As a whole: a value with a line break in it spans lines of the plan.
-    text = _LITERAL.sub(_or_region, "\n".join(lines))
-    # The columns and, for an INSERT, the very row: the statement says it better.
-    kept = [
-        line for line in text.splitlines() if not line.lstrip().startswith("Output:")
-    ]
-    return "\n".join(kept)[:_MOST_CHARACTERS]
-
-
-def _or_region(found: re.Match[str]) -> str:
-    return found[0] if found[1] in _REGIONS else "?"
-
-
-def _end(span: Span, end_ns: int, plan: str | None) -> None:
-    if plan is not None:
-        span.add_event(names.EVENT_SLOW_PLAN, {names.DB_PLAN: plan}, end_ns)
+def _end(span: Span, end_ns: int, known: _Known | None, now: float) -> None:
+    if known is not None:
+        age_ms = round(max(0.0, now - known.at) * 1e3)
+        attributes = {names.PLAN_AGE_MS: age_ms, **known.plan.attributes()}
+        span.add_event(names.EVENT_SLOW_PLAN, attributes, end_ns)
     span.end(end_ns)

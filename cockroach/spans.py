@@ -26,7 +26,7 @@ class Note:
     """What the layer above knows about the next statements of one connection.
 
     The driver writes back `elapsed_s`, the time the last one spent on the wire.
-    `plans` ends the spans of those that were slow; without it none has a plan.
+    `plans` ends the spans of slow and sampled ones; without it none has a plan.
     """
 
     __slots__ = ("decision", "elapsed_s", "key", "plans", "text", "tracer")
@@ -65,14 +65,17 @@ class Note:
         plans = self.plans
         if (
             plans is None
-            or elapsed_s < plans.slow_s
+            or not plans.wants(elapsed_s)
             or not span.is_recording()
             or statements.controls(self.text)
         ):
             span.end()
             return
         chosen = self.decision
-        plans.end(span, Planned(chosen.gateway, chosen.home, self.text, params))
+        plans.end(
+            span,
+            Planned(chosen.gateway, chosen.home, self.text, params, elapsed_s),
+        )
 
 
 def load_key(key: object, params: object) -> str:

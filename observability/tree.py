@@ -1,7 +1,8 @@
 """Draws one trace as a tree with timings, for a terminal or plain text."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.text import Text
 from rich.tree import Tree
@@ -53,8 +54,51 @@ def _add_plans(branch: Tree, span: Span, seen: set[str]) -> None:
         if not plan:
             continue
         # A chatty request has the same plan fifty times.
-        branch.add(Text("plan as above" if plan in seen else plan, "dim"))
+        told = Text("plan as above" if plan in seen else plan, "dim")
+        figures = plan_figures(event.attributes)
+        branch.add(Text(f"{figures}\n", "cyan").append(told) if figures else told)
         seen.add(plan)
+
+
+def plan_figures(attributes: Mapping[str, Any]) -> str:
+    """Say in one line what a plan's event tells, nothing when it has no figures.
+
+    Regions touched, rows with the planner's estimate, tables read as a whole, what
+    went over the network, and the time it took when it was run to be measured.
+    """
+    if names.PLAN_ANALYZED not in attributes:
+        return ""
+    return "plan: " + "; ".join(_plan_figures(attributes))
+
+
+def _plan_figures(attributes: Mapping[str, Any]) -> Iterator[str]:
+    yield f"regions {_listed(attributes, names.PLAN_REGIONS) or 'unknown'}"
+    rows = attributes.get(names.PLAN_ROWS)
+    estimated = attributes.get(names.PLAN_ESTIMATED_ROWS)
+    if rows is not None:
+        guess = "" if estimated is None else f" (estimated {estimated})"
+        yield f"rows {rows}{guess}"
+    elif estimated is not None:
+        yield f"estimated rows {estimated}"
+    yield f"full scans {_listed(attributes, names.PLAN_FULL_SCANS) or 'none'}"
+    remote = attributes.get(names.PLAN_REMOTE_STATEMENTS)
+    if remote is not None:
+        yield f"remote statements {remote}"
+    size = attributes.get(names.PLAN_NETWORK_BYTES)
+    if size is not None:
+        messages = attributes.get(names.PLAN_NETWORK_MESSAGES)
+        yield f"network {size} B" + ("" if messages is None else f" in {messages}")
+    took = attributes.get(names.PLAN_EXECUTION_MS)
+    if took is not None:
+        yield f"ran {took:.1f} ms"
+    if age := attributes.get(names.PLAN_AGE_MS):
+        yield f"{age / 1e3:.0f} s old"
+
+
+def _listed(attributes: Mapping[str, Any], key: str) -> str:
+    value = attributes.get(key, ())
+    # Some stores give a list back as text.
+    return value.strip("[]") if isinstance(value, str) else ", ".join(value)
 
 
 def _line(span: Span, start: int, total: int) -> Text:

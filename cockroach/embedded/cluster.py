@@ -200,7 +200,7 @@ class EmbeddedCluster:
         )
         found = state.mark()
         if found is not None:
-            check_mark(found, mark, state.root)
+            check_mark(found, mark, state.root, known=migrations.revisions())
         room = ROOM_TO_START_MB if found else ROOM_TO_CREATE_MB
         state.require_room(room, footing.home)
         directories = [str(footing.home / region) for region in REGIONS]
@@ -226,9 +226,12 @@ class EmbeddedCluster:
             self._build()
         else:
             self._each(lambda site: build.rewire(site, self._running()[0]))
+            if found.revision != mark.revision:
+                say(f"migrating the tables from {found.revision} to {mark.revision}")
+                self._each(build.migrate)
         say("measuring the distances")
         self._proof = self._prove(first_start=found is None)
-        if found is None:
+        if found != mark:
             state.write_mark(mark)
 
     def _footing(self) -> Footing:

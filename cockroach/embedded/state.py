@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -166,8 +167,13 @@ class State:
             raise explain_os_error(error, path) from error
 
 
-def check_mark(found: Mark, expected: Mark, root: Path) -> None:
-    """Raise DataDirectoryError that names the first difference."""
+def check_mark(
+    found: Mark, expected: Mark, root: Path, *, known: Collection[str] = ()
+) -> None:
+    """Raise DataDirectoryError that names the first difference.
+
+    An older schema revision, one of those `known`, is none: it can be migrated.
+    """
     names = {
         "format": "layout",
         "postgres": "PostgreSQL",
@@ -176,7 +182,7 @@ def check_mark(found: Mark, expected: Mark, root: Path) -> None:
     }
     for field, name in names.items():
         ours, theirs = getattr(expected, field), getattr(found, field)
-        if ours != theirs:
+        if ours != theirs and not (field == "revision" and theirs in known):
             raise DataDirectoryError(
                 f"{root} was made with {name} {theirs}, and this is {name} {ours}; "
                 "remove it to start from nothing, or choose another directory"

@@ -10,40 +10,94 @@ from sqlalchemy import (
     Constraint,
     Dialect,
     ForeignKeyConstraint,
-    Index,
+    MetaData,
     Table,
     UniqueConstraint,
 )
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.schema import CreateColumn, CreateIndex
+from sqlalchemy.schema import CreateColumn
 
+from cockroach.schema.declare import (
+    REGION_COLUMN,
+    DeclarationError,
+    Index,
+    SchemaSpec,
+    TableSpec,
+)
+from cockroach.schema.metadata import metadata
 from cockroach.schema.tables import GLOBAL, REGIONAL, shop
 
 POSTGRESQL: Dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
 
 class Layout(Protocol):
-    """How one kind of database lays the shop's tables out."""
+    """How one kind of database lays a schema's tables out.
+
+    A revision is asked for by its number; None is the newest.
+    """
 
     @property
     def dialect(self) -> str:
         """Name the SQLAlchemy dialect."""
 
-    def create(self) -> Iterable[str]:
+    def create(self, revision: str | None = None) -> Iterable[str]:
         """Yield the statements that make every table, in order."""
 
     def drop(self) -> Iterable[str]:
         """Yield the statements that remove what create made."""
 
+    def make_index(self, name: str) -> Iterable[str]:
+        """Yield the statements that add one index to tables that are there."""
 
-def regional_tables() -> Sequence[Table]:
+    def drop_index(self, name: str) -> Iterable[str]:
+        """Yield the statements that take one index away."""
+
+
+def regional_tables(tables: MetaData = shop) -> Sequence[Table]:
     """List the REGIONAL tables, referenced ones first."""
-    return [t for t in shop.sorted_tables if t.info["locality"] == REGIONAL]
+    return [t for t in tables.sorted_tables if t.info["locality"] == REGIONAL]
 
 
-def global_tables() -> Sequence[Table]:
+def global_tables(tables: MetaData = shop) -> Sequence[Table]:
     """List the GLOBAL tables."""
-    return [t for t in shop.sorted_tables if t.info["locality"] == GLOBAL]
+    return [t for t in tables.sorted_tables if t.info["locality"] == GLOBAL]
+
+
+def spec_of(table: Table) -> TableSpec:
+    """Give the declaration that a table was made from."""
+    spec = table.info["spec"]
+    assert isinstance(spec, TableSpec)
+    return spec
+
+
+def find_index(schema: SchemaSpec, name: str) -> tuple[Table, Index]:
+    """Find an index and its table. Raises DeclarationError when there is none."""
+    for table in metadata(schema).sorted_tables:
+        for index in spec_of(table).indexes:
+            if index.name == name:
+                return table, index
+    raise DeclarationError(f"no index {name!r} is declared")
+
+
+def indexes(table: Table, revision: str | None = None) -> list[Index]:
+    """List a table's indexes as they are at a revision, by name."""
+    alive = [
+        index
+        for index in spec_of(table).indexes
+        if (index.until is None if revision is None else index.alive(revision))
+    ]
+    return sorted(alive, key=lambda index: index.name)
+
+
+def plain_index(table: Table, index: Index, *, schema: str = "") -> str:
+    """Render an index for PostgreSQL, which does not shard: the region first, always.
+
+    CockroachDB's hash-sharded index of a REGIONAL BY ROW table has it first too.
+    """
+    names = [str(column) for column in index.columns]
+    if index.buckets is not None and spec_of(table).regional:
+        names.insert(0, REGION_COLUMN)
+    return f"create index {index.name} on {schema}{table.name} ({', '.join(names)})"
 
 
 def columns(table: Table, dialect: Dialect) -> list[str]:
@@ -51,19 +105,11 @@ def columns(table: Table, dialect: Dialect) -> list[str]:
     return [str(CreateColumn(c).compile(dialect=dialect)).strip() for c in table.c]
 
 
-def indexes(table: Table, dialect: Dialect, *, if_not_exists: bool) -> list[str]:
-    """Render the CREATE INDEX statements of a table, sorted by name."""
-    ordered = sorted(table.indexes, key=_index_name)
-    return [
-        str(CreateIndex(i, if_not_exists=if_not_exists).compile(dialect=dialect))
-        for i in ordered
-    ]
-
-
-def constraints(table: Table, *, leaf: str = "") -> list[str]:
+def constraints(table: Table, *, leaf: str = "", shared: str = "") -> list[str]:
     """Render primary key, unique, check and foreign keys, in that order.
 
-    With a leaf region, foreign keys point at that region's leaf tables.
+    With a leaf region, foreign keys to REGIONAL tables point at that region's leaf
+    tables; `shared` is put before the names of GLOBAL ones.
     """
     primary = [
         f"constraint {table.name}_pkey primary key ({_names(table.primary_key)})"
@@ -77,7 +123,12 @@ def constraints(table: Table, *, leaf: str = "") -> list[str]:
         elif isinstance(one, CheckConstraint):
             checks.append(f"constraint {one.name} check ({one.sqltext})")
         elif isinstance(one, ForeignKeyConstraint):
-            target = one.referred_table.name + (f"_{leaf}" if leaf else "")
+            target = one.referred_table.name
+            locality = one.referred_table.info["locality"]
+            if leaf and locality == REGIONAL:
+                target += f"_{leaf}"
+            elif locality == GLOBAL:
+                target = shared + target
             referred = ", ".join(element.column.name for element in one.elements)
             foreign.append(
                 f"constraint {one.name} foreign key ({_names(one)}) "
@@ -97,7 +148,3 @@ def _names(constraint: Constraint) -> str:
 
 def _constraint_name(constraint: Constraint) -> str:
     return str(constraint.name)
-
-
-def _index_name(index: Index) -> str:
-    return str(index.name)

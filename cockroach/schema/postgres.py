@@ -1,28 +1,44 @@
-"""DDL of one plain PostgreSQL: every region's rows in one server, no WAN to pay."""
+"""DDL of one plain PostgreSQL: every region's rows in one server, no WAN to pay.
+
+What PostgreSQL has no word for is left out: localities, survival, shards, splits.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cockroach.schema import ddl
-from cockroach.schema.tables import shop
+from cockroach.schema.declare import SchemaSpec
+from cockroach.schema.metadata import metadata
+from cockroach.schema.tables import SHOP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresLayout:
     """The tables as a single server has them."""
 
+    schema: SchemaSpec = field(default=SHOP, repr=False)
     dialect: str = "postgresql"
 
-    def create(self) -> Iterator[str]:
+    def create(self, revision: str | None = None) -> Iterator[str]:
         """Yield the statements that make every table, in order."""
-        for table in shop.sorted_tables:
+        for table in metadata(self.schema).sorted_tables:
             parts = ddl.columns(table, ddl.POSTGRESQL) + ddl.constraints(table)
             yield f"create table {table.name} (\n{ddl.body(parts)}\n)"
-            yield from ddl.indexes(table, ddl.POSTGRESQL, if_not_exists=False)
+            for index in ddl.indexes(table, revision):
+                yield ddl.plain_index(table, index)
 
     def drop(self) -> Iterator[str]:
         """Yield the statements that remove what create made."""
-        for table in reversed(shop.sorted_tables):
+        for table in reversed(metadata(self.schema).sorted_tables):
             yield f"drop table {table.name}"
+
+    def make_index(self, name: str) -> Iterator[str]:
+        """Yield the statement that adds one index. Raises DeclarationError."""
+        yield ddl.plain_index(*ddl.find_index(self.schema, name))
+
+    def drop_index(self, name: str) -> Iterator[str]:
+        """Yield the statement that drops one index. Raises DeclarationError."""
+        _, index = ddl.find_index(self.schema, name)
+        yield f"drop index {index.name}"

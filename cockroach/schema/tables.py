@@ -1,218 +1,341 @@
-"""Every table of the shop, once, as SQLAlchemy Core.
+"""Every table of the shop, once.
 
 REGIONAL tables start every key with crdb_region; GLOBAL ones are read locally and
-consistently in every region. `info["locality"]` tells which a table is; the DDL of
-each database is made from this declaration.
+consistently in every region. The tables that statements are written with, and the DDL
+of each kind of database, are made from this declaration.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
+from cockroach.schema.declare import (
+    REGION_COLUMN,
+    Check,
     Column,
-    DateTime,
-    ForeignKeyConstraint,
+    Descending,
+    ForeignKey,
+    Global,
     Index,
-    MetaData,
-    Table,
-    Text,
-    UniqueConstraint,
-    Uuid,
+    RegionalByRow,
+    SchemaSpec,
+    Split,
+    TableSpec,
+    Unique,
 )
-from sqlalchemy.dialects.postgresql import INET, JSONB
-from sqlalchemy.schema import SchemaItem
+from cockroach.schema.metadata import GLOBAL, REGIONAL, metadata
+from cockroach.topology import REGIONS
 
-from cockroach.schema.types import Region
-
-REGIONAL = "regional"
-GLOBAL = "global"
-
-shop = MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "fk": "%(table_name)s_%(referred_table_name)s_fk",
-        "uq": "%(table_name)s_%(constraint_name)s_key",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-    }
-)
-
-
-def _regional(name: str, *items: SchemaItem) -> Table:
-    region = Column("crdb_region", Region, primary_key=True, nullable=False)
-    return Table(name, shop, region, *items, info={"locality": REGIONAL})
-
-
-def _global(name: str, *items: SchemaItem) -> Table:
-    return Table(name, shop, *items, info={"locality": GLOBAL})
-
-
-def _key(name: str, kind: type[Text | Uuid | BigInteger]) -> Column:  # type: ignore[type-arg]
-    return Column(name, kind(), primary_key=True, nullable=False)
-
-
-def _text(name: str, *, null: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=null)
-
-
-def _uuid(name: str) -> Column:  # type: ignore[type-arg]
-    return Column(name, Uuid, nullable=False)
-
-
-def _int(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False)
-
-
-def _when(name: str, *, null: bool = False) -> Column:  # type: ignore[type-arg]
-    return Column(name, DateTime(timezone=True), nullable=null)
-
-
-customers = _regional(
-    "customers",
-    _key("id", Uuid),
-    _text("name"),
-    _text("segment"),
-    _text("country"),
-    _text("contract_id", null=True),
-)
-
-cart_items = _regional(
+__all__ = [
+    "GLOBAL",
+    "REGIONAL",
+    "SHOP",
     "cart_items",
-    _key("customer_id", Uuid),
-    _key("product_id", Text),
-    _int("quantity"),
-    _when("updated_at"),
-    CheckConstraint("quantity > 0", name="quantity"),
+    "cart_keys",
+    "contract_prices",
+    "customers",
+    "intake",
+    "ip_blocks",
+    "ledger_entries",
+    "order_items",
+    "orders",
+    "payments",
+    "products",
+    "reservations",
+    "shop",
+    "stock",
+]
+
+
+def _text(name: str, *, null: bool = False) -> Column:
+    return Column(name, "text", null=null)
+
+
+def _uuid(name: str) -> Column:
+    return Column(name, "uuid")
+
+
+def _int(name: str) -> Column:
+    return Column(name, "bigint")
+
+
+def _when(name: str, *, null: bool = False) -> Column:
+    return Column(name, "timestamp", null=null)
+
+
+def _in_region(*columns: str) -> tuple[str, ...]:
+    return (REGION_COLUMN, *columns)
+
+
+def _quarters() -> tuple[Split, ...]:
+    """Cut each region's random UUIDs into four ranges."""
+    points = [
+        (region, f"{first}0000000-0000-4000-8000-000000000000")
+        for region in REGIONS
+        for first in "48c"
+    ]
+    return (Split(points=tuple(points)),)
+
+
+_CUSTOMERS = TableSpec(
+    name="customers",
+    locality=RegionalByRow(),
+    columns=(
+        _uuid("id"),
+        _text("name"),
+        _text("segment"),
+        _text("country"),
+        _text("contract_id", null=True),
+    ),
+    key=_in_region("id"),
+)
+
+_CART_ITEMS = TableSpec(
+    name="cart_items",
+    locality=RegionalByRow(),
+    columns=(
+        _uuid("customer_id"),
+        _text("product_id"),
+        _int("quantity"),
+        _when("updated_at"),
+    ),
+    key=_in_region("customer_id", "product_id"),
+    checks=(Check(name="quantity", condition="quantity > 0"),),
 )
 
 # Which cart writes were seen, so that a repeated one changes nothing.
-cart_keys = _regional(
-    "cart_keys",
-    _key("customer_id", Uuid),
-    _key("idem_key", Text),
-    _text("fingerprint"),
-    _when("created_at"),
+_CART_KEYS = TableSpec(
+    name="cart_keys",
+    locality=RegionalByRow(),
+    columns=(
+        _uuid("customer_id"),
+        _text("idem_key"),
+        _text("fingerprint"),
+        _when("created_at"),
+    ),
+    key=_in_region("customer_id", "idem_key"),
 )
 
-stock = _regional(
-    "stock",
-    _key("product_id", Text),
-    _int("available"),
-    CheckConstraint("available >= 0", name="available"),
+_STOCK = TableSpec(
+    name="stock",
+    locality=RegionalByRow(),
+    columns=(_text("product_id"), _int("available")),
+    key=_in_region("product_id"),
+    checks=(Check(name="available", condition="available >= 0"),),
 )
 
 # state: reserved, committed, released; lines: [{"product_id", "quantity"}]
-reservations = _regional(
-    "reservations",
-    _key("order_id", Uuid),
-    Column("lines", JSONB, nullable=False),
-    _text("state"),
-    _when("updated_at"),
+_RESERVATIONS = TableSpec(
+    name="reservations",
+    locality=RegionalByRow(),
+    columns=(
+        _uuid("order_id"),
+        Column("lines", "jsonb"),
+        _text("state"),
+        _when("updated_at"),
+    ),
+    key=_in_region("order_id"),
+    splits=_quarters(),
 )
 
 # state: accepted, confirmed, rejecting, rejected
-orders = _regional(
-    "orders",
-    _key("id", Uuid),
-    _uuid("customer_id"),
-    _text("idem_key"),
-    _text("fingerprint"),
-    _text("state"),
-    _int("total_minor"),
-    _text("currency"),
-    _text("rejection", null=True),
-    _text("card_token"),
-    _when("created_at"),
-    _when("updated_at"),
-    UniqueConstraint("crdb_region", "idem_key", name="idem"),
-    ForeignKeyConstraint(
-        ["crdb_region", "customer_id"], ["customers.crdb_region", "customers.id"]
+_ORDERS = TableSpec(
+    name="orders",
+    locality=RegionalByRow(),
+    columns=(
+        _uuid("id"),
+        _uuid("customer_id"),
+        _text("idem_key"),
+        _text("fingerprint"),
+        _text("state"),
+        _int("total_minor"),
+        _text("currency"),
+        _text("rejection", null=True),
+        _text("card_token"),
+        _when("created_at"),
+        _when("updated_at"),
     ),
+    key=_in_region("id"),
+    uniques=(Unique(name="idem", columns=_in_region("idem_key")),),
+    foreign_keys=(
+        ForeignKey(
+            columns=_in_region("customer_id"),
+            table="customers",
+            referred=_in_region("id"),
+        ),
+    ),
+    indexes=(
+        Index(
+            name="orders_by_customer",
+            columns=(REGION_COLUMN, "customer_id", Descending("created_at")),
+        ),
+        # Every new order went to its end: one range took them all, and split at peak.
+        Index(
+            name="orders_by_state",
+            columns=(REGION_COLUMN, "state", "updated_at"),
+            until="0004",
+        ),
+        Index(
+            name="orders_by_state_sharded",
+            columns=("state", "updated_at"),
+            buckets=8,
+            since="0003",
+        ),
+    ),
+    splits=_quarters(),
 )
-Index(
-    "orders_by_customer",
-    orders.c.crdb_region,
-    orders.c.customer_id,
-    orders.c.created_at.desc(),
-)
-Index("orders_by_state", orders.c.crdb_region, orders.c.state, orders.c.updated_at)
 
-order_items = _regional(
-    "order_items",
-    _key("order_id", Uuid),
-    _key("line_no", BigInteger),
-    _text("product_id"),
-    _int("quantity"),
-    _int("unit_price_minor"),
-    ForeignKeyConstraint(
-        ["crdb_region", "order_id"], ["orders.crdb_region", "orders.id"]
+_ORDER_ITEMS = TableSpec(
+    name="order_items",
+    locality=RegionalByRow(),
+    columns=(
+        _uuid("order_id"),
+        _int("line_no"),
+        _text("product_id"),
+        _int("quantity"),
+        _int("unit_price_minor"),
     ),
+    key=_in_region("order_id", "line_no"),
+    foreign_keys=(
+        ForeignKey(
+            columns=_in_region("order_id"),
+            table="orders",
+            referred=_in_region("id"),
+        ),
+    ),
+    splits=_quarters(),
 )
 
 # Orders that their home could not take. crdb_region is the region that took them;
 # state: held, drained, rejected.
-intake = _regional(
-    "intake",
-    _key("id", Uuid),
-    _text("home_region"),
-    _uuid("customer_id"),
-    _text("idem_key"),
-    _text("fingerprint"),
-    Column("body", JSONB, nullable=False),
-    _text("state"),
-    _when("created_at"),
-    _when("drained_at", null=True),
-    UniqueConstraint("crdb_region", "home_region", "idem_key", name="idem"),
+_INTAKE = TableSpec(
+    name="intake",
+    locality=RegionalByRow(),
+    columns=(
+        _uuid("id"),
+        _text("home_region"),
+        _uuid("customer_id"),
+        _text("idem_key"),
+        _text("fingerprint"),
+        Column("body", "jsonb"),
+        _text("state"),
+        _when("created_at"),
+        _when("drained_at", null=True),
+    ),
+    key=_in_region("id"),
+    uniques=(Unique(name="idem", columns=_in_region("home_region", "idem_key")),),
+    indexes=(
+        Index(
+            name="intake_by_state",
+            columns=(REGION_COLUMN, "state", "created_at"),
+        ),
+    ),
 )
-Index("intake_by_state", intake.c.crdb_region, intake.c.state, intake.c.created_at)
 
 # state: authorised, captured, declined, refunded, voided
-payments = _regional(
-    "payments",
-    _key("order_id", Uuid),
-    _text("idem_key"),
-    _text("fingerprint"),
-    _int("amount_minor"),
-    _text("currency"),
-    _text("state"),
-    _when("created_at"),
-    _when("updated_at"),
+_PAYMENTS = TableSpec(
+    name="payments",
+    locality=RegionalByRow(),
+    columns=(
+        _uuid("order_id"),
+        _text("idem_key"),
+        _text("fingerprint"),
+        _int("amount_minor"),
+        _text("currency"),
+        _text("state"),
+        _when("created_at"),
+        _when("updated_at"),
+    ),
+    key=_in_region("order_id"),
+    splits=_quarters(),
 )
 
 # Double entry: the rows of one order sum to zero.
-ledger_entries = _regional(
-    "ledger_entries",
-    _key("id", Uuid),
-    _uuid("order_id"),
-    _text("account"),
-    _int("amount_minor"),
-    _when("created_at"),
-)
-Index("ledger_by_order", ledger_entries.c.crdb_region, ledger_entries.c.order_id)
-
-contract_prices = _regional(
-    "contract_prices",
-    _key("contract_id", Text),
-    _key("product_id", Text),
-    _int("price_minor"),
+_LEDGER_ENTRIES = TableSpec(
+    name="ledger_entries",
+    locality=RegionalByRow(),
+    columns=(
+        _uuid("id"),
+        _uuid("order_id"),
+        _text("account"),
+        _int("amount_minor"),
+        _when("created_at"),
+    ),
+    key=_in_region("id"),
+    indexes=(Index(name="ledger_by_order", columns=_in_region("order_id")),),
+    splits=_quarters(),
 )
 
-products = _global(
-    "products",
-    _key("id", Text),
-    _text("name"),
-    _text("category"),
-    _int("price_minor"),
-    _text("currency"),
-    _int("popularity"),
+_CONTRACT_PRICES = TableSpec(
+    name="contract_prices",
+    locality=RegionalByRow(),
+    columns=(_text("contract_id"), _text("product_id"), _int("price_minor")),
+    key=_in_region("contract_id", "product_id"),
+)
+
+_PRODUCTS = TableSpec(
+    name="products",
+    locality=Global(),
+    columns=(
+        _text("id"),
+        _text("name"),
+        _text("category"),
+        _int("price_minor"),
+        _text("currency"),
+        _int("popularity"),
+    ),
+    key=("id",),
+    indexes=(
+        Index(
+            name="products_by_category",
+            columns=("category", Descending("popularity"), "id"),
+            since="0002",
+        ),
+    ),
 )
 
 # Blocks never overlap: the one with the greatest start at or below an address is
 # the only candidate.
-ip_blocks = _global(
-    "ip_blocks",
-    Column("start_ip", INET, primary_key=True, nullable=False),
-    Column("end_ip", INET, nullable=False),
-    _text("region"),
-    _text("owner"),
+_IP_BLOCKS = TableSpec(
+    name="ip_blocks",
+    locality=Global(),
+    columns=(
+        Column("start_ip", "inet"),
+        Column("end_ip", "inet"),
+        _text("region"),
+        _text("owner"),
+    ),
+    key=("start_ip",),
 )
+
+SHOP = SchemaSpec(
+    tables=(
+        _CUSTOMERS,
+        _CART_ITEMS,
+        _CART_KEYS,
+        _STOCK,
+        _RESERVATIONS,
+        _ORDERS,
+        _ORDER_ITEMS,
+        _INTAKE,
+        _PAYMENTS,
+        _LEDGER_ENTRIES,
+        _CONTRACT_PRICES,
+        _PRODUCTS,
+        _IP_BLOCKS,
+    )
+)
+
+shop = metadata(SHOP)
+
+cart_items = shop.tables["cart_items"]
+cart_keys = shop.tables["cart_keys"]
+contract_prices = shop.tables["contract_prices"]
+customers = shop.tables["customers"]
+intake = shop.tables["intake"]
+ip_blocks = shop.tables["ip_blocks"]
+ledger_entries = shop.tables["ledger_entries"]
+order_items = shop.tables["order_items"]
+orders = shop.tables["orders"]
+payments = shop.tables["payments"]
+products = shop.tables["products"]
+reservations = shop.tables["reservations"]
+stock = shop.tables["stock"]

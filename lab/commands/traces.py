@@ -12,8 +12,12 @@ from rich.table import Table
 from lab import state
 from lab.console import console_for, expected_errors, json_option
 from lab.results import Result, emit
+from observability import names
 from observability.store import TraceStore
 from observability.tree import render
+
+# What an event tells of a plan begins with this.
+PLAN = f"{names.EVENT_SLOW_PLAN}."
 
 
 def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
@@ -123,6 +127,15 @@ def _draw(source: TraceStore, trace_id: str, json_path: str | None) -> int:
             "end_ns": span.end_ns,
             "status": span.status,
             "attributes": span.attributes,
+            "plans": [
+                {
+                    key.removeprefix(PLAN): value
+                    for key, value in event.attributes.items()
+                    if key.startswith(PLAN)
+                }
+                for event in span.events
+                if event.name == names.EVENT_SLOW_PLAN
+            ],
         }
         for span in spans
     ]

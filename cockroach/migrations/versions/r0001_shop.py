@@ -1,4 +1,4 @@
-"""Every table of the shop, as the database's layout has it."""
+"""Every table of the shop, as the database's layout has it at first."""
 
 from alembic import context, op
 
@@ -13,7 +13,7 @@ depends_on = None
 def upgrade() -> None:
     """Make the tables."""
     layout: Layout = context.config.attributes["layout"]
-    for statement in layout.create():
+    for statement in layout.create(revision):
         op.execute(statement)
 
 

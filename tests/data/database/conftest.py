@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from cockroach.database import Database, DataPolicy
 from cockroach.embedded import EmbeddedCluster
+from cockroach.plans import PlanPolicy
 from resilience.testing import RecordingListener
 
 POLICY: dict[str, Any] = {
@@ -41,7 +42,11 @@ async def database(
     made: list[Database] = []
 
     def make(
-        region: str = "eu", /, plan_after_s: float = 10.0, **values: Any
+        region: str = "eu",
+        /,
+        plan_after_s: float = 10.0,
+        plans: PlanPolicy | None = None,
+        **values: Any,
     ) -> Database:
         policy = DataPolicy(**(POLICY | values))
         one = Database(
@@ -50,7 +55,7 @@ async def database(
             application="test",
             policy=lambda: policy,
             listener=listener,
-            plan_after_s=plan_after_s,
+            plans=plans or PlanPolicy(after_s=plan_after_s, burst=100),
         )
         made.append(one)
         return one

@@ -1,35 +1,49 @@
-"""Plans of slow statements: asked for once, bounded, and free of values."""
+"""Plans of slow and sampled statements: asked for seldom, bounded, and shared."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from cockroach.plans import Planned, Plans, redact
+from cockroach.plan_tree import Plan, PlanError, PlanNode
+from cockroach.plans import Allowance, Planned, PlanPolicy, Plans
 from cockroach.topology import Gateway
 from observability import names
 
 GATEWAY = Gateway(name="eu-a", region="eu", zone="a", host="127.0.0.1", port=1)
 
 
+def plan(text: str, **values: Any) -> Plan:
+    node = PlanNode(depth=0, operation=text)
+    return Plan(engine="postgresql", analyzed=True, nodes=(node,), **values)
+
+
 class Asked:
     """Answers when told to, and remembers what it was asked."""
 
-    def __init__(self, *answers: str | None) -> None:
+    def __init__(self, *answers: Plan | None) -> None:
         self.answers = [*answers]
         self.asked: list[str] = []
         self.go = asyncio.Event()
 
-    async def __call__(self, planned: Planned) -> str | None:
+    async def __call__(self, planned: Planned) -> Plan | None:
         self.asked.append(planned.text)
         await self.go.wait()
-        return self.answers.pop(0) if self.answers else f"plan of {planned.text}"
+        if self.answers:
+            return self.answers.pop(0)
+        return plan(f"plan of {planned.text}")
+
+
+MANY = PlanPolicy(burst=100)
 
 
 @pytest.fixture
@@ -68,7 +82,7 @@ async def test_one_question_serves_all_who_wait_and_all_who_come(
 ) -> None:
     """A statement is explained once in the life of a process."""
     ask = Asked()
-    plans = Plans(ask, slow_s=0.1)
+    plans = Plans(ask, MANY)
     for n in range(3):
         plans.end(tracer.start_span("one"), planned(params=[n]))
     assert not exporter.get_finished_spans()
@@ -85,7 +99,7 @@ async def test_without_an_answer_the_next_slow_one_asks_again(
     """A gateway that was busy is asked another time."""
     ask = Asked(None)
     ask.go.set()
-    plans = Plans(ask, slow_s=0.1)
+    plans = Plans(ask, MANY)
     plans.end(tracer.start_span("first"), planned())
     await until_ended(1)
     plans.end(tracer.start_span("second"), planned())
@@ -98,7 +112,7 @@ async def test_few_spans_wait_and_the_others_end_at_once(
 ) -> None:
     """What waits for plans is bounded."""
     ask = Asked()
-    plans = Plans(ask, slow_s=0.1)
+    plans = Plans(ask, MANY)
     for n in range(40):
         plans.end(tracer.start_span("one"), planned(f"SELECT {n}"))
     assert told(exporter) == [""] * 8
@@ -108,7 +122,7 @@ async def test_few_spans_wait_and_the_others_end_at_once(
 
 async def test_closing_ends_every_span_that_waits(tracer, exporter) -> None:
     """A process that leaves loses no span to a plan."""
-    plans = Plans(Asked(), slow_s=0.1)
+    plans = Plans(Asked(), MANY)
     for n in range(3):
         plans.end(tracer.start_span("one"), planned(f"SELECT {n}"))
     await asyncio.sleep(0)
@@ -125,44 +139,162 @@ async def test_a_question_that_fails_loses_no_span(
 ) -> None:
     """Whatever goes wrong with a plan, the spans are ended."""
 
-    async def ask(_: Planned) -> str | None:
+    async def ask(_: Planned) -> Plan | None:
         raise OSError("the disk is full")
 
-    plans = Plans(ask, slow_s=0.1)
+    plans = Plans(ask, MANY)
     plans.end(tracer.start_span("one"), planned("SELECT 1"))
     plans.end(tracer.start_span("two"), planned("SELECT 2"))
     await until_ended(2)
     assert told(exporter) == ["", ""]
 
 
+async def test_a_process_asks_so_often_and_no_more(
+    tracer, exporter, until_ended, clock
+) -> None:
+    """Beyond the allowance spans end at once, without a plan; it grows with time."""
+    ask = Asked()
+    ask.go.set()
+    plans = Plans(ask, PlanPolicy(per_s=1.0, burst=2), clock=clock)
+    for n in range(4):
+        plans.end(tracer.start_span("one"), planned(f"SELECT {n}"))
+    await until_ended(4)
+    assert ask.asked == ["SELECT 0", "SELECT 1"]
+    clock.advance(1.0)
+    for n in range(4, 6):
+        plans.end(tracer.start_span("one"), planned(f"SELECT {n}"))
+    await until_ended(6)
+    assert ask.asked == ["SELECT 0", "SELECT 1", "SELECT 4"]
+
+
+async def test_an_old_plan_is_asked_for_again(
+    tracer, exporter, until_ended, clock
+) -> None:
+    """What was right five minutes ago is told meanwhile, with its age."""
+    ask = Asked(plan("before"), plan("after"))
+    ask.go.set()
+    policy = PlanPolicy(again_s=300.0, burst=1, per_s=0.001)
+    plans = Plans(ask, policy, clock=clock)
+    ages = []
+    for passes in (0.0, 299.0, 100.0, 900.0):
+        clock.advance(passes)
+        plans.end(tracer.start_span("one"), planned())
+        await until_ended(len(ages) + 1)
+        attributes = exporter.get_finished_spans()[-1].events[0].attributes or {}
+        ages.append(attributes[names.PLAN_AGE_MS])
+    # The third found it old and had no allowance.
+    assert told(exporter) == ["before", "before", "before", "after"]
+    assert ages == [0, 299_000, 399_000, 0]
+
+
+async def test_who_waits_in_vain_does_not_ask_again(
+    tracer, exporter, until_ended
+) -> None:
+    """A gateway that cannot answer is asked once for all that wait."""
+    ask = Asked(None, None, None)
+    plans = Plans(ask, MANY)
+    for _ in range(3):
+        plans.end(tracer.start_span("one"), planned())
+    ask.go.set()
+    await until_ended(3)
+    assert ask.asked == ["SELECT 1"]
+    assert told(exporter) == [""] * 3
+
+
+async def test_the_event_carries_figures_beside_the_text(
+    tracer, exporter, until_ended
+) -> None:
+    """What a check counts needs no reading of text; what is unknown is not there."""
+    ask = Asked(
+        plan("Scan", rows=3, regions=("eu", "us"), full_scans=(), network_bytes=0)
+    )
+    ask.go.set()
+    Plans(ask, MANY).end(tracer.start_span("one"), planned())
+    await until_ended(1)
+    (event,) = exporter.get_finished_spans()[0].events
+    assert event.attributes == {
+        names.DB_SYSTEM: "postgresql",
+        names.PLAN_ANALYZED: True,
+        names.PLAN_AGE_MS: 0,
+        names.PLAN_REGIONS: ("eu", "us"),
+        names.PLAN_FULL_SCANS: (),
+        names.PLAN_ROWS: 3,
+        names.PLAN_NETWORK_BYTES: 0,
+        names.DB_PLAN: "Scan",
+    }
+
+
+def test_one_in_so_many_fast_statements_is_sampled() -> None:
+    """By lot, so that a rhythm of the work does not hide a statement for ever."""
+    plans = Plans(Asked(), PlanPolicy(sample=10), rng=random.Random(7))
+    drawn = [plans.wants(0.001) for _ in range(10_000)]
+    assert 900 < sum(drawn) < 1100
+    assert len({tuple(drawn[n : n + 10]) for n in range(0, 1000, 10)}) > 10
+    assert all(plans.wants(0.1) for _ in range(100))
+
+
+def test_without_sampling_no_lot_is_drawn() -> None:
+    """By default a fast statement costs a comparison."""
+    rng = random.Random(7)
+    before = rng.getstate()
+    plans = Plans(Asked(), PlanPolicy(), rng=rng)
+    assert not any(plans.wants(0.0999) for _ in range(100))
+    assert rng.getstate() == before
+
+
+@given(
+    st.floats(0.01, 100.0),
+    st.integers(1, 20),
+    st.lists(st.tuples(st.floats(0.0, 10.0), st.integers(1, 30)), max_size=20),
+)
+def test_an_allowance_is_never_exceeded(
+    per_s: float, burst: int, steps: list[tuple[float, int]]
+) -> None:
+    """In any time no more is taken than the burst and what the time brings."""
+    allowance = Allowance(per_s=per_s, burst=burst, now=0.0)
+    now, taken = 0.0, 0
+    for passes, wanted in steps:
+        now += passes
+        taken += sum(allowance.take(now) for _ in range(wanted))
+        assert taken <= burst + now * per_s + 1e-6
+    assert Allowance(per_s=per_s, burst=burst, now=now).take(now)
+
+
+def test_a_clock_that_stands_still_gives_nothing() -> None:
+    """Only time fills the bucket, and going back empties nothing."""
+    allowance = Allowance(per_s=1.0, burst=1, now=5.0)
+    assert allowance.take(5.0)
+    assert not allowance.take(5.0)
+    assert not allowance.take(4.0)
+    assert not allowance.take(5.9)
+    assert allowance.take(6.5)
+
+
 @pytest.mark.parametrize(
-    ("line", "kept"),
+    "values",
     [
-        ("Index Cond: (id = 'eu-1234'::uuid)", "Index Cond: (id = ?::uuid)"),
-        ("Filter: (crdb_region = 'eu'::text)", "Filter: (crdb_region = 'eu'::text)"),
-        ("Filter: (name = 'O''Brien, 3')", "Filter: (name = ?)"),
-        ("Filter: (quantity > 12)", "Filter: (quantity > ?)"),
-        ("Remote SQL: SELECT a FROM t WHERE ((b = 7))", None),
-        ("Output: 'secret', 7", ""),
-        ("  Output: customers.name", ""),
+        {"after_s": -1.0},
+        {"after_s": float("nan")},
+        {"sample": -1},
+        {"per_s": 0.0},
+        {"burst": 0},
+        {"again_s": 0.0},
+        {"most_s": 0.0},
+        {"most_s": 60.0},
     ],
 )
-def test_of_the_values_only_regions_stay(line: str, kept: str | None) -> None:
-    """A plan has names and regions and nothing that was asked for."""
-    if kept is None:
-        kept = line.replace("7", "?")
-    assert redact([line]) == kept
+def test_a_policy_that_cannot_be_is_refused(values: dict[str, Any]) -> None:
+    """A mistake is found when it is made."""
+    with pytest.raises(ValueError):
+        PlanPolicy(**values)
 
 
-def test_a_value_of_several_lines_is_one_value() -> None:
-    """A line break in a value does not carry its rest into the span."""
-    lines = ["  Output: 'a", "secret', 7", "  Filter: (note = 'one", "two')", "  Rows"]
-    told = redact(lines)
-    assert "secret" not in told
-    assert "two" not in told
-    assert "Filter: (note = ?)\n  Rows" in told
-
-
-def test_a_plan_is_bounded() -> None:
-    """A plan of any length fits into a span."""
-    assert len(redact(["Seq Scan"] * 1000)) == 2000
+def test_a_plan_is_bounded_and_has_a_step() -> None:
+    """A plan of any length fits into a span; one of no length is none."""
+    node = PlanNode(depth=0, operation="Seq Scan")
+    long = Plan(engine="postgresql", analyzed=False, nodes=(node,) * 1000)
+    assert len(long.text()) == 2000
+    with pytest.raises(PlanError):
+        Plan(engine="postgresql", analyzed=False, nodes=())
+    with pytest.raises(PlanError):
+        Plan(engine="oracle", analyzed=False, nodes=(node,))  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from observability import names
 from observability.spans import LazyAttributes, SpanEvent
-from observability.tree import render
+from observability.tree import plan_figures, render
 
 
 def message(**values) -> bytes:
@@ -108,6 +108,55 @@ def test_a_plan_stands_below_its_statement_once(make):
     assert drawn.count("Foreign Scan on orders_eu") == 1
     assert drawn.count("Remote SQL: SELECT 1") == 1
     assert drawn.count("plan as above") == 1
+
+
+def test_a_plan_is_told_in_one_line_of_figures(make):
+    """Regions, rows, full scans and network are read without reading the plan."""
+    tags = {
+        names.DB_PLAN: "Foreign Scan",
+        names.PLAN_ANALYZED: True,
+        names.PLAN_REGIONS: ["eu", "us"],
+        names.PLAN_FULL_SCANS: ["orders"],
+        names.PLAN_ROWS: 12,
+        names.PLAN_ESTIMATED_ROWS: 10,
+        names.PLAN_REMOTE_STATEMENTS: 1,
+        names.PLAN_NETWORK_BYTES: 4000,
+        names.PLAN_EXECUTION_MS: 82.14,
+        names.PLAN_AGE_MS: 9000,
+    }
+    event = SpanEvent(names.EVENT_SLOW_PLAN, 0, tags)
+    output = io.StringIO()
+    slow = replace(make("SELECT orders", 0, 1), events=(event,))
+    Console(file=output, width=200, no_color=True).print(render([slow]))
+    assert (
+        "plan: regions eu, us; rows 12 (estimated 10); full scans orders; "
+        "remote statements 1; network 4000 B; ran 82.1 ms; 9 s old"
+    ) in output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("tags", "told"),
+    [
+        ({}, ""),
+        (
+            {names.PLAN_ANALYZED: False},
+            "plan: regions unknown; full scans none",
+        ),
+        (
+            {
+                names.PLAN_ANALYZED: False,
+                names.PLAN_REGIONS: "[eu, us]",
+                names.PLAN_ESTIMATED_ROWS: 3,
+                names.PLAN_NETWORK_BYTES: 0,
+                names.PLAN_NETWORK_MESSAGES: 0,
+            },
+            "plan: regions eu, us; estimated rows 3; full scans none; network 0 B in 0",
+        ),
+    ],
+)
+def test_what_a_plan_does_not_know_is_not_told(tags, told):
+    """A plan that was not run has no measured figure, and an old one no line."""
+    assert plan_figures(tags) == told
 
 
 def test_an_empty_trace_draws_nothing():

@@ -4,6 +4,8 @@ alter database shop add region if not exists "eu";
 
 alter database shop add region if not exists "asia";
 
+alter database shop survive region failure;
+
 create table if not exists cart_items (
   crdb_region crdb_internal_region NOT NULL,
   customer_id UUID NOT NULL,
@@ -56,7 +58,7 @@ create table if not exists intake (
   constraint intake_idem_key unique (crdb_region, home_region, idem_key)
 ) locality regional by row;
 
-CREATE INDEX IF NOT EXISTS intake_by_state ON intake (crdb_region, state, created_at);
+create index if not exists intake_by_state on intake (crdb_region, state, created_at);
 
 create table if not exists ip_blocks (
   start_ip INET NOT NULL,
@@ -76,7 +78,7 @@ create table if not exists ledger_entries (
   constraint ledger_entries_pkey primary key (crdb_region, id)
 ) locality regional by row;
 
-CREATE INDEX IF NOT EXISTS ledger_by_order ON ledger_entries (crdb_region, order_id);
+create index if not exists ledger_by_order on ledger_entries (crdb_region, order_id);
 
 create table if not exists payments (
   crdb_region crdb_internal_region NOT NULL,
@@ -100,6 +102,8 @@ create table if not exists products (
   popularity BIGINT NOT NULL,
   constraint products_pkey primary key (id)
 ) locality global;
+
+create index if not exists products_by_category on products (category, popularity desc, id);
 
 create table if not exists reservations (
   crdb_region crdb_internal_region NOT NULL,
@@ -136,9 +140,9 @@ create table if not exists orders (
   constraint orders_customers_fk foreign key (crdb_region, customer_id) references customers (crdb_region, id)
 ) locality regional by row;
 
-CREATE INDEX IF NOT EXISTS orders_by_customer ON orders (crdb_region, customer_id, created_at DESC);
+create index if not exists orders_by_customer on orders (crdb_region, customer_id, created_at desc);
 
-CREATE INDEX IF NOT EXISTS orders_by_state ON orders (crdb_region, state, updated_at);
+create index if not exists orders_by_state_sharded on orders (state, updated_at) using hash with (bucket_count = 8);
 
 create table if not exists order_items (
   crdb_region crdb_internal_region NOT NULL,
