@@ -27,6 +27,7 @@ __all__ = [
     "raise_load",
     "recover",
     "remove",
+    "start_scaler",
     "steady_state",
     "verdict_is_good",
 ]
@@ -95,7 +96,14 @@ def inject_latency(region: str, latency_ms: int, jitter_ms: int = 0) -> bool:
 @_step
 def raise_load() -> bool:
     """Let the peak of the load begin."""
-    _run().raise_load()
+    _run().begin_phase()
+    return True
+
+
+@_step
+def start_scaler() -> bool:
+    """Let the scaler look and act."""
+    _run().begin_phase()
     return True
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from chaos import (
     breakers,
+    capacity,
     chatter,
     checks,
     conflicts,
@@ -378,6 +379,7 @@ CURES: MappingProxyType[str, CheckFunction] = MappingProxyType(
             pool_waits.waiting_for_nothing_is_told,
             conflicts.buyers_do_not_lose,
             conflicts.reservations_go_together,
+            capacity.no_capacity_is_missed,
         )
     }
 )

@@ -7,6 +7,7 @@ from statistics import median
 from types import MappingProxyType
 
 from chaos import (
+    capacity,
     chatter,
     checks,
     conflicts,
@@ -170,6 +171,8 @@ DISEASES: MappingProxyType[str, CheckFunction] = MappingProxyType(
             gateways.slow_gateway_keeps_its_share,
             conflicts.buyers_lose_to_each_other,
             conflicts.buyers_wait_for_locks,
+            capacity.capacity_is_added,
+            capacity.capacity_changes_nothing,
         )
     }
 )

@@ -34,10 +34,11 @@ from chaos.load_process import LEAD_S, LoadProcess, plan
 from chaos.lock import ExperimentLock
 from chaos.pulse import Pulse
 from chaos.run_files import RunFiles
+from chaos.scaling import Scaling
 from chaos.settings import Settings
 from chaos.stress import Stress
 from chaos.timeline import Timeline, Window
-from chaos.trouble import Trouble
+from chaos.trouble import Beginning, Trouble
 
 POLL_S = 0.2
 TELL_EVERY_S = 1.0
@@ -88,8 +89,7 @@ class Session:
         """Take the lab, look at it, start the load."""
         self._lock.acquire(self.settings.scenario)
         self.files.tell("open", f"run in {self.files.folder}")
-        kind = Fault if self.settings.hurts else Stress
-        self._fault = kind(self.lab, self.settings)
+        self._fault = self._trouble()
         self._start_s = time.time() + LEAD_S
         self._load.start(plan(self.settings, self.lab, start_at=self._start_s))
         self._lost_before = harvest.account(self.lab)
@@ -130,18 +130,14 @@ class Session:
             fault=fault.to_json() | {"asked_ms": latency_ms},
         )
 
-    def raise_load(self) -> None:
-        """Let the peak begin, which the plan of the load has at this moment."""
-        stress = self._hurt
-        if not isinstance(stress, Stress):
+    def begin_phase(self) -> None:
+        """Let begin what is no fault: a peak of the load, or a scaler."""
+        trouble = self._hurt
+        if not isinstance(trouble, Beginning):
             raise HaltedError("the configuration has bounds for a fault")
         self._injecting_s = time.time()
-        stress.begin()
-        self.files.tell(
-            "inject",
-            f"{self.settings.stress['times']:g} times the load",
-            fault=stress.to_json(),
-        )
+        said = trouble.begin()
+        self.files.tell("inject", said, fault=trouble.to_json())
 
     def prove_in_force(self) -> None:
         """Measure that the fault bites. Raises HaltedError when it does not."""
@@ -254,6 +250,13 @@ class Session:
             with contextlib.suppress(OSError, ValueError):
                 self.judge()
         self._lock.release()
+
+    def _trouble(self) -> Trouble:
+        if self.settings.hurts:
+            return Fault(self.lab, self.settings)
+        if self.settings.scaler:
+            return Scaling(self.lab, self.settings, self.files.folder)
+        return Stress(self.lab, self.settings)
 
     @property
     def _hurt(self) -> Trouble:

@@ -27,6 +27,7 @@ class Settings:
     `slo`, `validity`, `proof` and `checks` hold the experiment's bounds; only the
     experiment file knows their values. A `stress` raises the load while the fault is
     there, or in its place: the bounds of `proof` say which of them is to be measured.
+    A `scaler` adds gateways meanwhile, in the place of both.
     Those are hit whose home is `region`, an empty one for everybody, and of them only
     who makes one of `affected_journeys`, if any are named. With a `gateway` the fault
     is on that one of the region's gateways.
@@ -46,6 +47,7 @@ class Settings:
     checks: Mapping[str, Mapping[str, Mapping[str, Any]]]
     halt: Mapping[str, float] = field(default_factory=dict)
     stress: Mapping[str, float] = field(default_factory=dict)
+    scaler: Mapping[str, float] = field(default_factory=dict)
     affected_journeys: tuple[str, ...] = ()
     gateway: str = ""
     run_dir: str = ""
@@ -74,6 +76,7 @@ class Settings:
                 checks=dict(given["checks"]),
                 halt=dict(given.get("halt") or {}),
                 stress=dict(given.get("stress") or {}),
+                scaler=dict(given.get("scaler") or {}),
                 affected_journeys=tuple(given.get("affected_journeys") or ()),
                 gateway=str(given.get("gateway") or ""),
                 run_dir=str(given.get("run_dir") or ""),

@@ -45,9 +45,10 @@ class Stress:
             f"{one.toxic} on {one.proxy}" for one in self._toxiproxy.placed()
         ]
 
-    def begin(self) -> None:
-        """Note that the peak begins now, as the plan of the load has it."""
+    def begin(self) -> str:
+        """Note that the peak begins now, as the plan of the load has it; say so."""
         self.in_force_s = time()
+        return f"{self._settings.stress['times']:g} times the load"
 
     def prove_in_force(self, moment: str) -> list[str]:
         """Say nothing yet: who was sent is known when the load has ended."""

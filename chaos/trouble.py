@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from chaos.journeys import Journey
 from links.control import LinkControl
@@ -52,6 +52,17 @@ class Trouble(Protocol):
 
     def close(self) -> None:
         """Take everything off; harmless when done."""
+
+
+@runtime_checkable
+class Beginning(Protocol):
+    """Trouble that is no fault: it is only told when to begin."""
+
+    def begin(self) -> str:
+        """Begin, and say what has begun."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Say how it stands."""
 
 
 def paid_trips(control: LinkControl, kinds: Container[str]) -> dict[str, int]:

@@ -64,7 +64,10 @@ def test_it_has_a_fault_or_a_stress(name, settings):
     steps = [one["provider"]["func"] for one in document(name)["method"]]
     bounds = set(settings.proof)
 
-    if not settings.hurts:
+    if settings.scaler:
+        assert "start_scaler" in steps
+        assert {"looks_at_least"} <= bounds
+    elif not settings.hurts:
         assert "raise_load" in steps
         assert settings.stress
         assert {"in_force_at_least_times", "gone_at_most_times"} <= bounds
