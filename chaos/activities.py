@@ -63,10 +63,12 @@ def _run() -> Session:
     return _current["run"]
 
 
-def lab_is_ready() -> bool:
-    """Whether every service serves. Raises why not."""
+def lab_is_ready(configuration: dict[str, Any] | None = None) -> bool:
+    """Whether every service serves, on a database that fits. Raises why not."""
     if "run" not in _current:
-        preflight.check(lab_state.load())
+        lab = lab_state.load()
+        preflight.database(lab, str((configuration or {}).get("needs") or ""))
+        preflight.check(lab)
     return True
 
 

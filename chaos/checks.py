@@ -34,6 +34,15 @@ class LinkTrips:
     between_gateways: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeCount:
+    """How many ranges a table had, as the database told of it at one moment."""
+
+    moment: str
+    table: str
+    count: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scene:
     """All that a verdict looks at: journeys, spans, times, trips.
@@ -50,6 +59,7 @@ class Scene:
     max_stale_ms: float = 30_000.0
     slo_p95_ms: float = 750.0
     gateway: str = ""
+    ranges: Sequence[RangeCount] = ()
 
     @property
     def during(self) -> tuple[int, int]:

@@ -81,45 +81,6 @@ def buyers_do_not_lose(scene: Scene, bounds: Bounds) -> Check:
     return check
 
 
-def reservations_go_together(scene: Scene, bounds: Bounds) -> Check:
-    """Hold that one transaction takes the stock of several orders.
-
-    More reservations were served than statements began a transaction for them or
-    stood alone: counted from the calls' server spans and from what the database saw.
-    """
-    method = str(bounds["method"])
-    calls = scene.evidence.select(
-        kind="SERVER",
-        between=scene.during,
-        where=lambda span: method in {span.rpc_method, span.name},
-    )
-    served = [span for span in calls if span.status != "ERROR"]
-    most = max(
-        Counter(
-            span.trace_id
-            for span in scene.evidence.statements(
-                control=False,
-                between=scene.during,
-                where=lambda span: (
-                    str(span.attributes.get(names.DB_QUERY_SUMMARY, span.name))
-                    == bounds["statement"]
-                ),
-            )
-        ).values(),
-        default=0,
-    )
-    check = checks.at_least(
-        "reservations_go_together",
-        most,
-        bounds["at_least"],
-        f"orders in one transaction, of {len(served)} reservations",
-        [span.trace_id for span in served],
-    )
-    if len(served) < int(bounds["min_calls"]):
-        return checks.unproven(check, f"only {len(served)} reservations were served")
-    return check
-
-
 def _lost(scene: Scene) -> list[Span]:
     asked = _checkouts(scene)
     return [

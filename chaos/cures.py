@@ -22,6 +22,7 @@ from chaos import (
     journeys,
     networks,
     pool_waits,
+    splits,
     sql_figures,
 )
 from chaos.checks import Bounds, Check, CheckFunction, Scene
@@ -378,8 +379,8 @@ CURES: MappingProxyType[str, CheckFunction] = MappingProxyType(
             pool_waits.pool_waits_are_bounded,
             pool_waits.waiting_for_nothing_is_told,
             conflicts.buyers_do_not_lose,
-            conflicts.reservations_go_together,
             capacity.no_capacity_is_missed,
+            splits.ranges_were_split_before,
         )
     }
 )

@@ -14,6 +14,7 @@ from chaos import (
     gateways,
     homes,
     networks,
+    splits,
     sql_figures,
 )
 from chaos.checks import Bounds, Check, CheckFunction, Scene
@@ -173,6 +174,7 @@ DISEASES: MappingProxyType[str, CheckFunction] = MappingProxyType(
             conflicts.buyers_wait_for_locks,
             capacity.capacity_is_added,
             capacity.capacity_changes_nothing,
+            splits.ranges_split_at_peak,
         )
     }
 )

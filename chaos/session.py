@@ -25,7 +25,7 @@ from chaos import (
 )
 from chaos.breaker_watch import BreakerWatch
 from chaos.case import SCHEMA, Case
-from chaos.fault import BETWEEN_GATEWAYS, Fault
+from chaos.fault import Fault
 from chaos.figures import block
 from chaos.invariants import Books
 from chaos.journeys import Journey, Tail
@@ -36,6 +36,7 @@ from chaos.pulse import Pulse
 from chaos.run_files import RunFiles
 from chaos.scaling import Scaling
 from chaos.settings import Settings
+from chaos.snapshots import BEGAN, ENDS, Snapshots
 from chaos.stress import Stress
 from chaos.timeline import Timeline, Window
 from chaos.trouble import Beginning, Trouble
@@ -81,7 +82,7 @@ class Session:
         self._lost_before: harvest.Account | None = None
         self._lost: harvest.Account | None = None
         self._stock: dict[str, dict[str, int]] = {}
-        self._snapshots: list[dict[str, Any]] = []
+        self._snapshots = Snapshots(lab.admin, needs=settings.needs)
         self._findings: list[dict[str, Any]] = []
         self._ended = False
 
@@ -144,14 +145,14 @@ class Session:
         wrong = self._hurt.prove_in_force("in_force")
         if wrong:
             raise HaltedError(f"the fault was not in force when it began: {wrong[0]}")
-        self._snapshot("fault_began")
+        self._snapshots.take(BEGAN, self._hurt)
         self.files.tell("inject", "the fault is in force", fault=self._hurt.to_json())
 
     def hold(self) -> None:
         """Wait out the fault, ready to halt; measure it again before its end."""
         until = self.settings.timings.fault_until_s
         self._watch(until - SECOND_LOOK_S, "fault", "in force")
-        self._snapshot("fault_ends")
+        self._snapshots.take(ENDS, self._hurt)
         self._hurt.prove_in_force("still_in_force")
         self.files.tell("fault", "measured again", fault=self._hurt.to_json())
         self._watch(until, "fault", "in force")
@@ -315,16 +316,6 @@ class Session:
                 f"halted: {ratio:.0%} of all journeys succeeded in {window_s:g} s"
             )
 
-    def _snapshot(self, name: str) -> None:
-        self._snapshots.append(
-            {
-                "name": name,
-                "at_s": time.time(),
-                "links": self._hurt.trips(),
-                "between_gateways": self._hurt.trips(BETWEEN_GATEWAYS),
-            }
-        )
-
     def _document(self) -> dict[str, Any]:
         fault = self._fault
         return {
@@ -340,8 +331,7 @@ class Session:
             "foreign_toxics": fault.foreign if fault else [],
             "toxics": fault.links if fault else [],
             "lost": self._lost.to_json() if self._lost else None,
-            "trips": self._trips(),
-            "snapshots": self._snapshots,
+            **self._snapshots.to_json(),
             "invariants": self._findings,
             "environment": environment.present(),
         }
@@ -360,24 +350,6 @@ class Session:
             gone_s=fault.gone_s,
             end_s=self._start_s + timings.duration_s,
         ).to_json()
-
-    def _trips(self) -> dict[str, Any] | None:
-        by_name = {one["name"]: one for one in self._snapshots}
-        if {"fault_began", "fault_ends"} - by_name.keys():
-            return None
-        began, ends = by_name["fault_began"], by_name["fault_ends"]
-        return {
-            "since_s": began["at_s"],
-            "until_s": ends["at_s"],
-            "cross_region": _added(began["links"], ends["links"]),
-            "between_gateways": _added(
-                began["between_gateways"], ends["between_gateways"]
-            ),
-        }
-
-
-def _added(began: Mapping[str, int], ends: Mapping[str, int]) -> int:
-    return sum(trips - began.get(name, 0) for name, trips in ends.items())
 
 
 def begin(configuration: Mapping[str, Any]) -> Session:

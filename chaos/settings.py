@@ -27,7 +27,8 @@ class Settings:
     `slo`, `validity`, `proof` and `checks` hold the experiment's bounds; only the
     experiment file knows their values. A `stress` raises the load while the fault is
     there, or in its place: the bounds of `proof` say which of them is to be measured.
-    A `scaler` adds gateways meanwhile, in the place of both.
+    A `scaler` adds gateways meanwhile, in the place of both. `needs` names the only
+    database on which it can be played, empty for any.
     Those are hit whose home is `region`, an empty one for everybody, and of them only
     who makes one of `affected_journeys`, if any are named. With a `gateway` the fault
     is on that one of the region's gateways.
@@ -50,6 +51,7 @@ class Settings:
     scaler: Mapping[str, float] = field(default_factory=dict)
     affected_journeys: tuple[str, ...] = ()
     gateway: str = ""
+    needs: str = ""
     run_dir: str = ""
 
     @classmethod
@@ -79,6 +81,7 @@ class Settings:
                 scaler=dict(given.get("scaler") or {}),
                 affected_journeys=tuple(given.get("affected_journeys") or ()),
                 gateway=str(given.get("gateway") or ""),
+                needs=str(given.get("needs") or ""),
                 run_dir=str(given.get("run_dir") or ""),
             )
         except KeyError as missing:

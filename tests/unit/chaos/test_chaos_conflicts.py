@@ -6,15 +6,8 @@ from chaos.cures import CURES
 from chaos.diseases import DISEASES
 from observability import names
 
-RESERVE = "shop.v1.Inventory/BatchReserve"
 FEW = {"at_most": 0.05, "min_checkouts": 20}
 LOCKS = {"statement": "UPDATE stock", "at_least": 5, "longer_than_ms": 300}
-TOGETHER = {
-    "method": RESERVE,
-    "statement": "INSERT reservations",
-    "at_least": 2,
-    "min_calls": 10,
-}
 
 
 def checkouts(world, count, *, lost=0, state="40001", at_s=1021):
@@ -65,27 +58,3 @@ def test_buyers_do_not_lose(world, count, lost, passed):
     checkouts(world, count, lost=lost)
 
     assert CURES["buyers_do_not_lose"](world.scene(), FEW).passed is passed
-
-
-@pytest.mark.parametrize(
-    ("calls", "in_one", "passed"), [(10, 3, True), (10, 1, False), (9, 3, False)]
-)
-def test_reservations_go_together(world, calls, in_one, passed):
-    """One trace holds the statements of several orders, of calls that were served."""
-    for n in range(calls):
-        world.call(RESERVE, 1021 + n)
-    trace = world.spans[0].trace_id
-    for _ in range(in_one):
-        world.sql("INSERT reservations", 1021, trace=trace)
-
-    found = CURES["reservations_go_together"](world.scene(), TOGETHER)
-    assert found.passed is passed
-
-
-def test_orders_of_one_trace_each_do_not_go_together(world):
-    """Many statements in many traces are many transactions."""
-    for n in range(10):
-        call = world.call(RESERVE, 1021 + n)
-        world.sql("INSERT reservations", 1021 + n, parent=call)
-
-    assert not CURES["reservations_go_together"](world.scene(), TOGETHER).passed
