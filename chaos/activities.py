@@ -24,8 +24,10 @@ __all__ = [
     "lab_is_ready",
     "prove_gone",
     "prove_in_force",
+    "raise_load",
     "recover",
     "remove",
+    "start_scaler",
     "steady_state",
     "verdict_is_good",
 ]
@@ -61,10 +63,12 @@ def _run() -> Session:
     return _current["run"]
 
 
-def lab_is_ready() -> bool:
-    """Whether every service serves. Raises why not."""
+def lab_is_ready(configuration: dict[str, Any] | None = None) -> bool:
+    """Whether every service serves, on a database that fits. Raises why not."""
     if "run" not in _current:
-        preflight.check(lab_state.load())
+        lab = lab_state.load()
+        preflight.database(lab, str((configuration or {}).get("needs") or ""))
+        preflight.check(lab)
     return True
 
 
@@ -88,6 +92,20 @@ def steady_state() -> bool:
 def inject_latency(region: str, latency_ms: int, jitter_ms: int = 0) -> bool:
     """Make a region's database answer late."""
     _run().inject_latency(region, int(latency_ms), int(jitter_ms))
+    return True
+
+
+@_step
+def raise_load() -> bool:
+    """Let the peak of the load begin."""
+    _run().begin_phase()
+    return True
+
+
+@_step
+def start_scaler() -> bool:
+    """Let the scaler look and act."""
+    _run().begin_phase()
     return True
 
 

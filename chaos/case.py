@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from chaos import journeys
-from chaos.checks import LinkTrips, Scene
+from chaos.checks import LinkTrips, RangeCount, Scene
 from chaos.harvest import Account
 from chaos.journeys import Journey
 from chaos.settings import Settings
@@ -37,6 +37,7 @@ class Case:
     foreign_toxics: Sequence[str] = ()
     invariants: Sequence[Mapping[str, Any]] = field(default=())
     aborted: str = ""
+    ranges: Sequence[RangeCount] = ()
 
     def scene(self) -> Scene:
         """Give the part that checks look at. Raises ValueError without a timeline."""
@@ -55,6 +56,8 @@ class Case:
             trips=self.trips,
             max_stale_ms=float(self.settings.slo["max_stale_ms"]),
             slo_p95_ms=float(self.settings.slo["p95_ms"]),
+            gateway=self.settings.gateway,
+            ranges=self.ranges,
         )
 
     @classmethod
@@ -80,6 +83,7 @@ class Case:
             foreign_toxics=document.get("foreign_toxics", ()),
             invariants=document.get("invariants", ()),
             aborted=document.get("aborted", ""),
+            ranges=[RangeCount(**one) for one in document.get("ranges", ())],
         )
 
 

@@ -34,9 +34,21 @@ class LinkTrips:
     between_gateways: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeCount:
+    """How many ranges a table had, as the database told of it at one moment."""
+
+    moment: str
+    table: str
+    count: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """All that a verdict looks at: journeys, spans, times, trips; `region` is hit."""
+    """All that a verdict looks at: journeys, spans, times, trips.
+
+    `region` is hit, or the one `gateway` in it that is named.
+    """
 
     journeys: Sequence[Journey]
     evidence: Evidence
@@ -46,6 +58,8 @@ class Scene:
     trips: LinkTrips | None = None
     max_stale_ms: float = 30_000.0
     slo_p95_ms: float = 750.0
+    gateway: str = ""
+    ranges: Sequence[RangeCount] = ()
 
     @property
     def during(self) -> tuple[int, int]:

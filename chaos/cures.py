@@ -9,7 +9,22 @@ from collections import defaultdict
 from collections.abc import Iterable
 from types import MappingProxyType
 
-from chaos import breakers, checks, crowds, figures, journeys, sql_figures
+from chaos import (
+    breakers,
+    capacity,
+    chatter,
+    checks,
+    conflicts,
+    crowds,
+    figures,
+    gateways,
+    homes,
+    journeys,
+    networks,
+    pool_waits,
+    splits,
+    sql_figures,
+)
 from chaos.checks import Bounds, Check, CheckFunction, Scene
 from chaos.journeys import CHECKOUT, FALLBACK, HISTORY, INTAKE, STALE, Journey
 from observability import names
@@ -354,6 +369,18 @@ CURES: MappingProxyType[str, CheckFunction] = MappingProxyType(
             breakers.breakers_open_in_time,
             breakers.breakers_close_in_time,
             breakers.healthy_breakers_stay_closed,
+            homes.statements_stay_home,
+            chatter.few_statements_per_checkout,
+            chatter.few_calls_per_checkout,
+            networks.no_network_waits,
+            networks.pages_stay_in_their_region,
+            gateways.slow_gateway_is_left,
+            gateways.slow_gateway_comes_back,
+            pool_waits.pool_waits_are_bounded,
+            pool_waits.waiting_for_nothing_is_told,
+            conflicts.buyers_do_not_lose,
+            capacity.no_capacity_is_missed,
+            splits.ranges_were_split_before,
         )
     }
 )

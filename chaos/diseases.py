@@ -6,7 +6,17 @@ from collections import Counter, defaultdict
 from statistics import median
 from types import MappingProxyType
 
-from chaos import checks, sql_figures
+from chaos import (
+    capacity,
+    chatter,
+    checks,
+    conflicts,
+    gateways,
+    homes,
+    networks,
+    splits,
+    sql_figures,
+)
 from chaos.checks import Bounds, Check, CheckFunction, Scene
 from observability import names
 from observability.spans import Span
@@ -155,6 +165,16 @@ DISEASES: MappingProxyType[str, CheckFunction] = MappingProxyType(
             deadlines_do_not_shrink,
             connections_run_out,
             queue_outlives_fault,
+            homes.checkouts_go_round_the_world,
+            chatter.calls_one_by_one,
+            networks.one_network_waits,
+            networks.pages_search_every_region,
+            gateways.slow_gateway_keeps_its_share,
+            conflicts.buyers_lose_to_each_other,
+            conflicts.buyers_wait_for_locks,
+            capacity.capacity_is_added,
+            capacity.capacity_changes_nothing,
+            splits.ranges_split_at_peak,
         )
     }
 )

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import psycopg
 
 from chaos import round_trips
 from chaos.guard import Guard
+from chaos.journeys import Journey
 from chaos.lab_state import Lab
 from chaos.round_trips import Path, RoundTrips
 from chaos.settings import Settings
 from chaos.toxics import PREFIX, Placed, Toxiproxy, ToxiproxyError
+from chaos.trouble import CROSSING_KINDS, paid_trips
 from links.control import LinkControl, LinkInfo
 
 # Links that end at a region's database server, whoever dials.
 DATABASE_KINDS = frozenset({"sql", "fdw", "repl"})
-CROSSING_KINDS = frozenset({"sql", "fdw"})
 # Which one server dials to ask another for rows that it has not.
 BETWEEN_GATEWAYS = frozenset({"fdw"})
 GONE_PATIENCE_S = 5.0
@@ -30,7 +31,10 @@ class NoLinksError(RuntimeError):
 
 
 class Fault:
-    """Toxics on the links to one region's database. Times are epoch seconds."""
+    """Toxics on the links to one region's database, or to one gateway of it.
+
+    Times are epoch seconds.
+    """
 
     def __init__(self, lab: Lab, settings: Settings) -> None:
         self._lab = lab
@@ -131,16 +135,12 @@ class Fault:
         self._look_around()
         return wrong
 
+    def look_back(self, journeys: Sequence[Journey], *, baseline_s: float) -> None:
+        """Do nothing: a fault is measured while it is there."""
+
     def trips(self, kinds: Container[str] = CROSSING_KINDS) -> dict[str, int]:
         """Read the paid round trips of the links of some kinds between two regions."""
-        stats = self._control.stats()
-        return {
-            link.name: stats[link.name].trips
-            for link in self._control.list()
-            if link.spec.kind in kinds
-            and link.spec.source != link.spec.target
-            and link.name in stats
-        }
+        return paid_trips(self._control, kinds)
 
     def close(self) -> None:
         """Take everything off and let the guard see to it; harmless when done."""
@@ -168,13 +168,17 @@ class Fault:
         return "injecting" if self._placed else "off"
 
     def _leading_to(self, region: str) -> list[LinkInfo]:
+        gateway = self._settings.gateway
         found = [
             link
             for link in self._control.list()
-            if link.spec.kind in DATABASE_KINDS and link.spec.target == region
+            if link.spec.kind in DATABASE_KINDS
+            and link.spec.target == region
+            and (not gateway or link.name.endswith(f"-{gateway}"))
         ]
         if not found:
-            raise NoLinksError(f"no link leads to {region}'s database")
+            where = f"gateway {gateway}" if gateway else f"{region}'s database"
+            raise NoLinksError(f"no link leads to {where}")
         return found
 
     def _look_around(self) -> None:

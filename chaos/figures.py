@@ -82,7 +82,7 @@ def groups(
     all_journeys: Sequence[Journey],
     timeline: Timeline,
     *,
-    region: str,
+    affected: Callable[[Journey], bool],
     max_stale_ms: float,
 ) -> dict[str, dict[str, Block]]:
     """Sum up each group of customers before, during and after the fault.
@@ -94,12 +94,10 @@ def groups(
     members = {
         "all": all_journeys,
         # Customers whose home is in trouble, wherever they dial.
-        "affected": [one for one in all_journeys if one.home == region],
-        "others": [one for one in all_journeys if one.home != region],
+        "affected": [one for one in all_journeys if affected(one)],
+        "others": [one for one in all_journeys if not affected(one)],
         "affected_checkouts": [
-            one
-            for one in all_journeys
-            if one.home == region and one.journey == CHECKOUT
+            one for one in all_journeys if affected(one) and one.journey == CHECKOUT
         ],
     }
     # Noticing nothing is judged on customers at home, one journey at a time.
@@ -107,7 +105,7 @@ def groups(
         members[f"others_at_home/{name}"] = [
             one
             for one in all_journeys
-            if one.journey == name and not one.away and one.home != region
+            if one.journey == name and not one.away and not affected(one)
         ]
     windows = {
         "before": (timeline.before, journeys.ended),

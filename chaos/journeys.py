@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from chaos.timeline import Window
 
 CHECKOUT = "checkout"
 HISTORY = "history"
+CONTRACT_PRICES = "contract_prices"
 FLASH = "flash"
 STALE = "STALE"
 FALLBACK = "FALLBACK"
@@ -46,6 +47,13 @@ class Journey:
         if self.stale_ms > max_stale_ms:
             return False
         return self.outcome in {"success", "business"}
+
+    def is_of(self, region: str, names: Collection[str] = ()) -> bool:
+        """Tell whether the home is a region, "" for any, and the kind one of `names`.
+
+        Without names it may be of any kind.
+        """
+        return region in {"", self.home} and (not names or self.journey in names)
 
     def touches(self, region: str) -> bool:
         """Whether the region's database has to do with it: home or dialled there."""

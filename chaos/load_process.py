@@ -32,6 +32,7 @@ def plan(settings: Settings, lab: Lab, *, start_at: float) -> dict[str, Any]:
         "period_s": settings.timings.baseline_s,
         **settings.load,
         "flash": settings.flashes(),
+        "surges": settings.surges(),
         "storefronts": lab.addresses("storefront"),
         "catalogs": lab.addresses("catalog"),
         "catalogue": dict(lab.catalogue),

@@ -33,11 +33,16 @@ class Sample:
     region: str
     journeys: Sequence[Journey]
     slo: Mapping[str, float]
+    affected_journeys: tuple[str, ...] = ()
 
     def group(self, name: str) -> list[Journey]:
         """Give those whose home was hurt, or the others."""
         affected = name == "affected"
-        return [one for one in self.journeys if (one.home == self.region) is affected]
+        return [
+            one
+            for one in self.journeys
+            if one.is_of(self.region, self.affected_journeys) is affected
+        ]
 
     def failed(self, group: str) -> list[Journey]:
         """Give those of a group that did not get what they came for."""
@@ -60,6 +65,7 @@ def read(run_dir: Path) -> Sample:
         region=settings.region,
         journeys=list(found),
         slo=settings.slo,
+        affected_journeys=settings.affected_journeys,
     )
 
 

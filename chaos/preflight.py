@@ -29,6 +29,14 @@ def ask_health(service: Service) -> str:
     return str(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))
 
 
+def database(lab: Lab, needs: str) -> None:
+    """Raise LabNotReadyError when an experiment needs another database than is here."""
+    if needs and lab.flavour != needs:
+        raise LabNotReadyError(
+            f"this experiment needs {needs}, and the lab's database is {lab.flavour}"
+        )
+
+
 def check(lab: Lab) -> None:
     """Raise LabNotReadyError or NoLabError unless everything is as it should be."""
     if lab.tls:

@@ -98,4 +98,7 @@ def planned(settings: Settings, at_s: float, *, regions: int) -> float:
         for flash in settings.flashes()
         if at_s <= float(flash["at_s"]) < at_s + 1.0
     )
+    for surge in settings.surges():
+        if surge["at_s"] <= at_s < surge["until_s"]:
+            steady *= surge["times"]
     return steady + crowds

@@ -25,7 +25,7 @@ from chaos import (
 )
 from chaos.breaker_watch import BreakerWatch
 from chaos.case import SCHEMA, Case
-from chaos.fault import BETWEEN_GATEWAYS, Fault
+from chaos.fault import Fault
 from chaos.figures import block
 from chaos.invariants import Books
 from chaos.journeys import Journey, Tail
@@ -34,8 +34,12 @@ from chaos.load_process import LEAD_S, LoadProcess, plan
 from chaos.lock import ExperimentLock
 from chaos.pulse import Pulse
 from chaos.run_files import RunFiles
+from chaos.scaling import Scaling
 from chaos.settings import Settings
+from chaos.snapshots import BEGAN, ENDS, Snapshots
+from chaos.stress import Stress
 from chaos.timeline import Timeline, Window
+from chaos.trouble import Beginning, Trouble
 
 POLL_S = 0.2
 TELL_EVERY_S = 1.0
@@ -66,7 +70,7 @@ class Session:
         self.verdict: dict[str, Any] | None = None
         self._lock = ExperimentLock(lab.state_dir)
         self._load = LoadProcess(folder)
-        self._fault: Fault | None = None
+        self._fault: Trouble | None = None
         self._books = Books(lab.admin)
         self._tail = Tail(self._load.results)
         self._seen: list[Journey] = []
@@ -78,7 +82,7 @@ class Session:
         self._lost_before: harvest.Account | None = None
         self._lost: harvest.Account | None = None
         self._stock: dict[str, dict[str, int]] = {}
-        self._snapshots: list[dict[str, Any]] = []
+        self._snapshots = Snapshots(lab.admin, needs=settings.needs)
         self._findings: list[dict[str, Any]] = []
         self._ended = False
 
@@ -86,7 +90,7 @@ class Session:
         """Take the lab, look at it, start the load."""
         self._lock.acquire(self.settings.scenario)
         self.files.tell("open", f"run in {self.files.folder}")
-        self._fault = Fault(self.lab, self.settings)
+        self._fault = self._trouble()
         self._start_s = time.time() + LEAD_S
         self._load.start(plan(self.settings, self.lab, start_at=self._start_s))
         self._lost_before = harvest.account(self.lab)
@@ -113,30 +117,42 @@ class Session:
 
     def inject_latency(self, region: str, latency_ms: int, jitter_ms: int) -> None:
         """Make a region's database answer late, on every link that leads to it."""
+        fault = self._hurt
+        if not isinstance(fault, Fault):
+            raise HaltedError("the configuration has no bounds for a fault")
         self._injecting_s = time.time()
-        links = self._hurt.inject(
+        links = fault.inject(
             region, "latency", {"latency": latency_ms, "jitter": jitter_ms}
         )
         self.files.tell(
             "inject",
             f"{latency_ms} ms on {len(links)} links",
             links=links,
-            fault=self._hurt.to_json() | {"asked_ms": latency_ms},
+            fault=fault.to_json() | {"asked_ms": latency_ms},
         )
+
+    def begin_phase(self) -> None:
+        """Let begin what is no fault: a peak of the load, or a scaler."""
+        trouble = self._hurt
+        if not isinstance(trouble, Beginning):
+            raise HaltedError("the configuration has bounds for a fault")
+        self._injecting_s = time.time()
+        said = trouble.begin()
+        self.files.tell("inject", said, fault=trouble.to_json())
 
     def prove_in_force(self) -> None:
         """Measure that the fault bites. Raises HaltedError when it does not."""
         wrong = self._hurt.prove_in_force("in_force")
         if wrong:
             raise HaltedError(f"the fault was not in force when it began: {wrong[0]}")
-        self._snapshot("fault_began")
+        self._snapshots.take(BEGAN, self._hurt)
         self.files.tell("inject", "the fault is in force", fault=self._hurt.to_json())
 
     def hold(self) -> None:
         """Wait out the fault, ready to halt; measure it again before its end."""
         until = self.settings.timings.fault_until_s
         self._watch(until - SECOND_LOOK_S, "fault", "in force")
-        self._snapshot("fault_ends")
+        self._snapshots.take(ENDS, self._hurt)
         self._hurt.prove_in_force("still_in_force")
         self.files.tell("fault", "measured again", fault=self._hurt.to_json())
         self._watch(until, "fault", "in force")
@@ -158,6 +174,9 @@ class Session:
         self._ended = True
         self._load.finish(LAST_ANSWER_S)
         self._seen += self._tail.more()
+        if self._fault is not None:
+            baseline_s = self._start_s + self.settings.timings.exercise_s
+            self._fault.look_back(self._seen, baseline_s=baseline_s)
         beat = self._pulse.beat(self._seen, start_s=self._start_s, now_s=time.time())
         self.files.tell(
             "after",
@@ -233,8 +252,15 @@ class Session:
                 self.judge()
         self._lock.release()
 
+    def _trouble(self) -> Trouble:
+        if self.settings.hurts:
+            return Fault(self.lab, self.settings)
+        if self.settings.scaler:
+            return Scaling(self.lab, self.settings, self.files.folder)
+        return Stress(self.lab, self.settings)
+
     @property
-    def _hurt(self) -> Fault:
+    def _hurt(self) -> Trouble:
         if self._fault is None:
             raise HaltedError("the run was not opened")
         return self._fault
@@ -290,16 +316,6 @@ class Session:
                 f"halted: {ratio:.0%} of all journeys succeeded in {window_s:g} s"
             )
 
-    def _snapshot(self, name: str) -> None:
-        self._snapshots.append(
-            {
-                "name": name,
-                "at_s": time.time(),
-                "links": self._hurt.trips(),
-                "between_gateways": self._hurt.trips(BETWEEN_GATEWAYS),
-            }
-        )
-
     def _document(self) -> dict[str, Any]:
         fault = self._fault
         return {
@@ -315,8 +331,7 @@ class Session:
             "foreign_toxics": fault.foreign if fault else [],
             "toxics": fault.links if fault else [],
             "lost": self._lost.to_json() if self._lost else None,
-            "trips": self._trips(),
-            "snapshots": self._snapshots,
+            **self._snapshots.to_json(),
             "invariants": self._findings,
             "environment": environment.present(),
         }
@@ -335,24 +350,6 @@ class Session:
             gone_s=fault.gone_s,
             end_s=self._start_s + timings.duration_s,
         ).to_json()
-
-    def _trips(self) -> dict[str, Any] | None:
-        by_name = {one["name"]: one for one in self._snapshots}
-        if {"fault_began", "fault_ends"} - by_name.keys():
-            return None
-        began, ends = by_name["fault_began"], by_name["fault_ends"]
-        return {
-            "since_s": began["at_s"],
-            "until_s": ends["at_s"],
-            "cross_region": _added(began["links"], ends["links"]),
-            "between_gateways": _added(
-                began["between_gateways"], ends["between_gateways"]
-            ),
-        }
-
-
-def _added(began: Mapping[str, int], ends: Mapping[str, int]) -> int:
-    return sum(trips - began.get(name, 0) for name, trips in ends.items())
 
 
 def begin(configuration: Mapping[str, Any]) -> Session:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from chaos.journeys import Journey
 from chaos.timeline import Timings
 
 PROFILES = ("sick", "cured")
@@ -24,7 +25,13 @@ class Settings:
     """The configuration of one run.
 
     `slo`, `validity`, `proof` and `checks` hold the experiment's bounds; only the
-    experiment file knows their values.
+    experiment file knows their values. A `stress` raises the load while the fault is
+    there, or in its place: the bounds of `proof` say which of them is to be measured.
+    A `scaler` adds gateways meanwhile, in the place of both. `needs` names the only
+    database on which it can be played, empty for any.
+    Those are hit whose home is `region`, an empty one for everybody, and of them only
+    who makes one of `affected_journeys`, if any are named. With a `gateway` the fault
+    is on that one of the region's gateways.
     """
 
     scenario: str
@@ -40,6 +47,11 @@ class Settings:
     steady_state: Mapping[str, float]
     checks: Mapping[str, Mapping[str, Mapping[str, Any]]]
     halt: Mapping[str, float] = field(default_factory=dict)
+    stress: Mapping[str, float] = field(default_factory=dict)
+    scaler: Mapping[str, float] = field(default_factory=dict)
+    affected_journeys: tuple[str, ...] = ()
+    gateway: str = ""
+    needs: str = ""
     run_dir: str = ""
 
     @classmethod
@@ -65,6 +77,11 @@ class Settings:
                 steady_state=dict(given["steady_state"]),
                 checks=dict(given["checks"]),
                 halt=dict(given.get("halt") or {}),
+                stress=dict(given.get("stress") or {}),
+                scaler=dict(given.get("scaler") or {}),
+                affected_journeys=tuple(given.get("affected_journeys") or ()),
+                gateway=str(given.get("gateway") or ""),
+                needs=str(given.get("needs") or ""),
                 run_dir=str(given.get("run_dir") or ""),
             )
         except KeyError as missing:
@@ -75,7 +92,31 @@ class Settings:
             raise SettingsError(
                 f"profile is {' or '.join(PROFILES)}, not {settings.profile!r}"
             )
+        if settings.stress and float(settings.stress.get("times", 0)) <= 1:
+            raise SettingsError("a stress is more than the usual load: times > 1")
         return settings
+
+    def affects(self, journey: Journey) -> bool:
+        """Tell whether a journey is one of those that the experiment is to hit."""
+        return journey.is_of(self.region, self.affected_journeys)
+
+    @property
+    def hurts(self) -> bool:
+        """Whether there is a fault, and not only more load."""
+        return "in_force_at_least_ms" in self.proof
+
+    def surges(self) -> Sequence[Mapping[str, float]]:
+        """Give the peak that is played where experiments have their fault."""
+        if not self.stress:
+            return []
+        timings = self.timings
+        return [
+            {
+                "at_s": timings.fault_at_s,
+                "until_s": timings.fault_until_s,
+                "times": float(self.stress["times"]),
+            }
+        ]
 
     def flashes(self) -> Sequence[Mapping[str, Any]]:
         """Give the flash crowds, timed from the start of the load.

@@ -58,7 +58,7 @@ def _load(case: Case) -> list[str]:
         found.append(f"{offered - len(case.journeys)} journeys have no result")
     assert case.timeline is not None
     during = list(journeys.under_way(case.journeys, case.timeline.during))
-    affected = sum(one.home == case.settings.region for one in during)
+    affected = sum(map(case.settings.affects, during))
     for count, what, bound in (
         (len(during), "journeys", "min_journeys"),
         (affected, "journeys of affected customers", "min_affected_journeys"),

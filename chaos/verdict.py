@@ -9,18 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from chaos import checks, figures, journeys, series, sql_figures, validity
+from chaos import checks, figures, series, slo, sql_figures, validity
 from chaos.case import Case
 from chaos.checks import Check, Scene
 from chaos.cures import CURES
 from chaos.diseases import DISEASES
-from chaos.figures import Block
-from chaos.journeys import Journey
-from chaos.timeline import Window
+from chaos.slo import Groups
 
 SCHEMA = "seawall/1"
 Verdict = Literal["pass", "fail"]
-Groups = Mapping[str, Mapping[str, Block]]
 
 PASS, FAIL, USAGE, INVALID, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -40,11 +37,11 @@ def judge(case: Case) -> dict[str, Any]:
     groups = figures.groups(
         case.journeys,
         case.timeline,
-        region=settings.region,
+        affected=settings.affects,
         max_stale_ms=scene.max_stale_ms,
     )
     recovery = figures.recovery_s(
-        [one for one in case.journeys if one.home == settings.region],
+        filter(settings.affects, case.journeys),
         gone_s=case.timeline.gone_s,
         end_s=case.timeline.end_s,
         success_ratio=float(settings.slo["success_ratio"]),
@@ -53,10 +50,15 @@ def judge(case: Case) -> dict[str, Any]:
     )
     wanted = settings.checks.get(settings.profile, {})
     if settings.profile == "sick":
-        found = [_suffers(case, groups), *checks.run(DISEASES, wanted, scene)]
+        found = [
+            *slo.suffering(case, groups),
+            *checks.run(DISEASES, wanted, scene),
+        ]
     else:
-        found = [*_slo(case, groups, recovery)]
-        found += checks.run(CURES, wanted, scene)
+        found = [
+            *slo.objectives(case, groups, recovery),
+            *checks.run(CURES, wanted, scene),
+        ]
     return {
         **base,
         **_numbers(case, scene, groups, recovery),
@@ -128,107 +130,6 @@ def _numbers(
         "spans": len(case.evidence),
         "series": series.of(scene),
     }
-
-
-def _suffers(case: Case, groups: Groups) -> Check:
-    """Sick shows its disease in the checkouts of the affected home region."""
-    blocks = groups["affected_checkouts"]
-    before, during = blocks["before"].success_ratio, blocks["during"].success_ratio
-    points = 100 * ((before or 0.0) - (during if during is not None else 1.0))
-    return checks.at_least(
-        "affected_checkouts_fail",
-        points,
-        float(case.settings.disease["points"]),
-        "points fewer checkouts of affected customers succeed than before",
-        _failed(case, region=case.settings.region),
-    )
-
-
-def _slo(case: Case, groups: Groups, recovery: float | None) -> list[Check]:
-    """Cured keeps the SLO in the fault, for those it hits and the others apart."""
-    slo = case.settings.slo
-    region = case.settings.region
-    found = []
-    for group, home in (("affected", region), ("others", "")):
-        block = groups[group]["during"]
-        found.append(
-            checks.at_least(
-                f"slo_success_{group}",
-                block.success_ratio or 0.0,
-                float(slo["success_ratio"]),
-                "of 1 succeed",
-                _failed(case, region=home, other_than=region if not home else ""),
-            )
-        )
-        found.append(
-            checks.at_most(
-                f"slo_p95_{group}",
-                block.p95_ms if block.p95_ms is not None else float("inf"),
-                float(slo["p95_ms"]),
-                "ms p95",
-                _slowest(case, affected=group == "affected"),
-            )
-        )
-    for group, bound in (
-        ("all", "max_degraded"),
-        ("affected", "max_degraded_affected"),
-    ):
-        found.append(
-            checks.at_most(
-                f"degraded_{group}",
-                groups[group]["during"].degraded_ratio or 0.0,
-                float(slo[bound]),
-                "of 1 get less than they asked for",
-            )
-        )
-    assert case.timeline is not None
-    window = case.timeline.during
-    # The last second left out: a crowd that comes at the end is served after it.
-    most = figures.block(
-        case.journeys,
-        Window(since_s=window.since_s, until_s=window.until_s - 1.0),
-        max_stale_ms=float(slo["max_stale_ms"]),
-    )
-    found.append(
-        checks.at_least(
-            "goodput",
-            most.goodput_rps / most.offered_rps if most.offered_rps else 0.0,
-            float(slo["goodput_ratio"]),
-            "of what was offered",
-        )
-    )
-    found.append(
-        Check(
-            name="recovery",
-            passed=recovery is not None and recovery <= float(slo["recovery_s"]),
-            observed=recovery,
-            expected=f"back inside the SLO within {slo['recovery_s']:g} s",
-        )
-    )
-    return found
-
-
-def _during(case: Case) -> list[Journey]:
-    assert case.timeline is not None
-    return list(journeys.under_way(case.journeys, case.timeline.during))
-
-
-def _failed(case: Case, *, region: str = "", other_than: str = "") -> list[str]:
-    stale = float(case.settings.slo["max_stale_ms"])
-    return [
-        one.trace_id
-        for one in _during(case)
-        if not one.succeeded(stale)
-        and (not region or one.home == region)
-        and (not other_than or one.home != other_than)
-    ]
-
-
-def _slowest(case: Case, *, affected: bool) -> list[str]:
-    mine = [
-        one for one in _during(case) if (one.home == case.settings.region) is affected
-    ]
-    return [one.trace_id for one in sorted(mine, key=lambda one: -one.latency_ms)][:5]
 
 
 def document(

@@ -23,11 +23,18 @@ KEPT_RUNS = 10
 
 
 def available() -> list[dict[str, str]]:
-    """List the experiments by name, with their titles."""
-    return [
-        {"name": name, "title": str(json.loads(path.read_text())["title"])}
-        for name, path in experiments.available().items()
-    ]
+    """List the experiments by name, with their titles.
+
+    `needs` names the only database on which one can be played, empty for any.
+    """
+    rows = []
+    for name, path in experiments.available().items():
+        document = json.loads(path.read_text())
+        needs = document.get("configuration", {}).get("needs", "")
+        rows.append(
+            {"name": name, "title": str(document["title"]), "needs": str(needs)}
+        )
+    return rows
 
 
 def sick_and_cured(

@@ -68,6 +68,11 @@ CURES: tuple[Cure, ...] = (
         ),
     ),
     Cure(
+        name="hot-keys",
+        summary="orders of a product that all want stand in line, and go as one",
+        settings=(_setting("reservations", "alone", "together", _CASE),),
+    ),
+    Cure(
         name="breakers",
         summary="a failing or slow target is left alone until it answers again",
         settings=(

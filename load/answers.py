@@ -72,6 +72,18 @@ def of_checkout(reply: storefront_pb2.CheckoutResponse) -> Answer:
     )
 
 
+def of_contract_prices(reply: storefront_pb2.ContractPricesResponse) -> Answer:
+    """Judge a page of a firm's prices: one with prices on it is a success."""
+    reasons, stale_ms = _degraded(reply.degraded)
+    return Answer(
+        code="OK",
+        outcome="success" if reply.prices else "failure",
+        reason="" if reply.prices else "EMPTY_ANSWER",
+        degraded_reasons=reasons,
+        stale_ms=stale_ms,
+    )
+
+
 def of_history(reply: storefront_pb2.OrderHistoryResponse) -> Answer:
     """Judge a history: any page is a success, for some have bought nothing yet."""
     reasons, stale_ms = _degraded(reply.degraded)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from load.plan import Flash, Journey, Plan
+from load.plan import Flash, Journey, Plan, Surge
 
 CATEGORIES = (
     "books",
@@ -25,6 +25,9 @@ CATEGORIES = (
 )
 FRONT_PAGE = ""
 FLASH = "flash"
+CHECKOUT = "checkout"
+# Pages of a firm's own prices, which nobody else has.
+CONTRACT_PRICES = "contract_prices"
 # Networks of consumers, as the registries allot them to the region's countries.
 CONSUMER_NETWORKS = {
     "us": "12.{}.{}.{}",
@@ -85,7 +88,11 @@ def schedule(plan: Plan) -> list[Arrival]:
     drawn: list[Arrival] = []
     for journey in plan.journeys:
         rng = random.Random(f"{plan.seed}/{journey.name}")  # noqa: S311
-        drawn.extend(_again(plan, list(_stream(plan, journey, shelf, rng))))
+        once = list(_stream(plan, journey, shelf, rng))
+        drawn.extend(_again(plan, once))
+        for index, surge in enumerate(plan.surges):
+            more = random.Random(f"{plan.seed}/{journey.name}/surge/{index}")  # noqa: S311
+            drawn.extend(_surge(plan, journey, surge, shelf, more))
     for index, flash in enumerate(plan.flash):
         rng = random.Random(f"{plan.seed}/{FLASH}/{index}")  # noqa: S311
         drawn.extend(_crowd(plan, flash, rng))
@@ -104,22 +111,45 @@ def _again(plan: Plan, once: list[Arrival]) -> Iterator[Arrival]:
                 yield replace(one, at_s=at_s, number=number)
 
 
+def _surge(
+    plan: Plan, journey: Journey, surge: Surge, shelf: _Shelf, rng: random.Random
+) -> Iterator[Arrival]:
+    """Draw those who come on top of the usual load while it is high."""
+    lasts_s = min(surge.until_s, plan.duration_s) - surge.at_s
+    extra = replace(journey, rate=journey.rate * (surge.times - 1))
+    for one in _stream(plan, extra, shelf, rng, until_s=lasts_s):
+        yield replace(one, at_s=surge.at_s + one.at_s)
+
+
 def _stream(
-    plan: Plan, journey: Journey, shelf: _Shelf, rng: random.Random
+    plan: Plan,
+    journey: Journey,
+    shelf: _Shelf,
+    rng: random.Random,
+    *,
+    until_s: float = math.inf,
 ) -> Iterator[Arrival]:
     at, number = 0.0, 0
     until = min(plan.period_s or plan.duration_s, plan.duration_s)
+    if math.isfinite(until_s):
+        until = until_s
+    regions = journey.homes or plan.catalogue.regions
+    firms_only = journey.name == CONTRACT_PRICES
     while journey.rate > 0:
         at += rng.expovariate(journey.rate)
         if at >= until:
             return
         number += 1
-        home = rng.choice(plan.catalogue.regions)
+        home = rng.choice(regions)
         dialled = home
-        if rng.random() < plan.away_share:
+        # Firms stay behind their own addresses.
+        if rng.random() < plan.away_share and not firms_only:
             elsewhere = [r for r in plan.catalogue.regions if r != home]
             dialled = rng.choice(elsewhere) if elsewhere else home
-        customer = rng.randint(1, plan.catalogue.customers_per_region)
+        customer = rng.randint(
+            1,
+            CORPORATE_CUSTOMERS if firms_only else plan.catalogue.customers_per_region,
+        )
         yield Arrival(
             at_s=at,
             number=number,
@@ -131,7 +161,9 @@ def _stream(
             client_ip=client_ip(home, dialled, customer, rng),
             deadline_s=journey.deadline_s,
             category=_category(journey, rng),
-            items=_basket(plan, shelf, rng) if journey.name == "checkout" else (),
+            items=_basket(plan, journey, shelf, rng)
+            if journey.name == CHECKOUT
+            else (),
         )
 
 
@@ -161,12 +193,19 @@ def _category(journey: Journey, rng: random.Random) -> str:
 
 
 def _basket(
-    plan: Plan, shelf: _Shelf, rng: random.Random
+    plan: Plan, journey: Journey, shelf: _Shelf, rng: random.Random
 ) -> tuple[tuple[str, int], ...]:
-    wanted = {
-        shelf.pick(rng)
-        for _ in range(rng.choices(range(1, MAX_LINES + 1), LINE_WEIGHTS)[0])
-    }
+    if journey.product:
+        return ((plan.catalogue.product(journey.product), 1),)
+    if journey.lines:
+        wanted: set[int] = set()
+        while len(wanted) < journey.lines:
+            wanted.add(shelf.pick(rng))
+    else:
+        wanted = {
+            shelf.pick(rng)
+            for _ in range(rng.choices(range(1, MAX_LINES + 1), LINE_WEIGHTS)[0])
+        }
     return tuple(
         (plan.catalogue.product(number), rng.choices((1, 2, 3), (8, 2, 1))[0])
         for number in sorted(wanted)

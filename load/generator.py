@@ -18,7 +18,7 @@ from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from load import answers
-from load.arrivals import FLASH, Arrival
+from load.arrivals import CHECKOUT, CONTRACT_PRICES, FLASH, Arrival
 from load.plan import Flash, Plan
 from load.records import Record
 from observability import names
@@ -231,7 +231,7 @@ class Generator:
         stub = self._stubs[doors[arrival.door % len(doors)]]
         pairs = tuple(metadata.items())
         try:
-            if arrival.journey == "checkout":
+            if arrival.journey == CHECKOUT:
                 return answers.of_checkout(
                     await stub.Checkout(
                         self._order(arrival), timeout=remaining, metadata=pairs
@@ -241,6 +241,16 @@ class Generator:
                 return answers.of_history(
                     await stub.OrderHistory(
                         storefront_pb2.OrderHistoryRequest(
+                            customer_id=arrival.customer_id
+                        ),
+                        timeout=remaining,
+                        metadata=pairs,
+                    )
+                )
+            if arrival.journey == CONTRACT_PRICES:
+                return answers.of_contract_prices(
+                    await stub.ContractPrices(
+                        storefront_pb2.ContractPricesRequest(
                             customer_id=arrival.customer_id
                         ),
                         timeout=remaining,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-JOURNEYS = ("browse", "checkout", "history")
+JOURNEYS = ("browse", "checkout", "contract_prices", "history")
 
 
 class PlanError(ValueError):
@@ -17,12 +17,20 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Journey:
-    """One kind of journey: `rate` a second over all regions, deadline in seconds."""
+    """One kind of journey: `rate` a second over all regions, deadline in seconds.
+
+    `homes` are the regions whose customers make it, all of them when empty; `lines`
+    the different products in every basket, 0 for as many as customers usually buy;
+    `product` is the number of the only one that all of them buy, 0 for any.
+    """
 
     name: str
     rate: float
     deadline_s: float
     front_page_share: float = 0.5
+    homes: tuple[str, ...] = ()
+    lines: int = 0
+    product: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +41,15 @@ class Flash:
     readers_per_region: int
     within_s: float = 0.1
     deadline_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surge:
+    """A peak: `times` as many journeys of every kind from `at_s` until `until_s`."""
+
+    at_s: float
+    until_s: float
+    times: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +81,7 @@ class Plan:
     journeys: tuple[Journey, ...]
     away_share: float
     flash: tuple[Flash, ...]
+    surges: tuple[Surge, ...] = ()
     storefronts: Mapping[str, Sequence[str]]
     catalogs: Mapping[str, Sequence[str]]
     catalogue: Catalogue
@@ -86,9 +104,10 @@ class Plan:
                 seed=int(known.pop("seed")),
                 start_at=float(known.pop("start_at")),
                 duration_s=float(known.pop("duration_s")),
-                journeys=tuple(Journey(**one) for one in known.pop("journeys")),
+                journeys=tuple(_journey(one) for one in known.pop("journeys")),
                 away_share=float(known.pop("away_share", 0.0)),
                 flash=tuple(Flash(**one) for one in known.pop("flash", ())),
+                surges=tuple(Surge(**one) for one in known.pop("surges", ())),
                 storefronts=_addresses(known.pop("storefronts")),
                 catalogs=_addresses(known.pop("catalogs", {})),
                 catalogue=_catalogue(known.pop("catalogue")),
@@ -117,12 +136,9 @@ class Plan:
 
     def _check(self) -> None:
         for journey in self.journeys:
-            if journey.name not in JOURNEYS:
-                raise PlanError(
-                    f"unknown journey {journey.name!r}; there are {', '.join(JOURNEYS)}"
-                )
-            if journey.rate < 0 or journey.deadline_s <= 0:
-                raise PlanError(f"{journey.name}: rate and deadline must be positive")
+            self._check_journey(journey)
+        if any(one.times < 1 or one.until_s <= one.at_s for one in self.surges):
+            raise PlanError("a surge has an end, and at least the usual load")
         if self.period_s < 0:
             raise PlanError(f"period_s must not be negative, not {self.period_s:g}")
         for region in self.catalogue.regions:
@@ -131,9 +147,28 @@ class Plan:
         if not 0 <= self.away_share <= 1:
             raise PlanError(f"away_share is a share, not {self.away_share}")
 
+    def _check_journey(self, journey: Journey) -> None:
+        if journey.name not in JOURNEYS:
+            raise PlanError(
+                f"unknown journey {journey.name!r}; there are {', '.join(JOURNEYS)}"
+            )
+        if journey.rate < 0 or journey.deadline_s <= 0:
+            raise PlanError(f"{journey.name}: rate and deadline must be positive")
+        if not 0 <= journey.product <= self.catalogue.products:
+            raise PlanError(f"{journey.name}: there is no product {journey.product}")
+        if not 0 <= journey.lines < self.catalogue.products - self.scarce_products:
+            raise PlanError(f"{journey.name}: no basket of {journey.lines} products")
+        strange = set(journey.homes) - {*self.catalogue.regions}
+        if strange:
+            raise PlanError(f"{journey.name}: nobody is at home in {min(strange)!r}")
+
 
 def _addresses(given: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
     return {region: tuple(addresses) for region, addresses in given.items()}
+
+
+def _journey(given: Mapping[str, Any]) -> Journey:
+    return Journey(**{**given, "homes": tuple(given.get("homes", ()))})
 
 
 def _catalogue(given: Mapping[str, Any]) -> Catalogue:

@@ -69,13 +69,19 @@ def run(
     On the lab that runs here, if one does and has these cures; otherwise on one
     started for the run. `both` always starts its own, one after the other.
     """
-    if name not in {row["name"] for row in experiments.available()}:
-        known = ", ".join(row["name"] for row in experiments.available())
-        raise click.UsageError(f"no experiment {name!r}; there are: {known}")
+    rows = {row["name"]: row for row in experiments.available()}
+    if name not in rows:
+        raise click.UsageError(f"no experiment {name!r}; there are: {', '.join(rows)}")
     if without and profile != "cured":
         raise click.UsageError("--without needs --profile cured")
     console = console_for(json_path)
     folder = state.default_folder()
+    needs = rows[name]["needs"]
+    if needs and (profile == "both" or not state.is_owned(folder)):
+        raise click.UsageError(
+            f"{name} needs {needs}, and a lab started for this run has the embedded "
+            "database: start one with `seawall up --database URL` and name a profile"
+        )
     config = launcher.LabConfig(
         folder=folder, cures={}, port_base=port_base, fresh=True
     )

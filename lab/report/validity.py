@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
@@ -47,6 +48,8 @@ def busy_percent(run: Run, since: str, until: str) -> float | None:
 
 def _fault(run: Run) -> list[Fact]:
     proofs = run.told.get("proofs") or {}
+    if any("times" in one or "looks" in one for one in proofs.values()):
+        return _no_fault(proofs)
     bounds = run.settings.get("proof") or {}
     least, most = bounds.get("in_force_at_least_ms"), bounds.get("gone_at_most_ms")
     found = []
@@ -68,6 +71,32 @@ def _fault(run: Run) -> list[Fact]:
                 holds=proof is not None and not proof.get("wrong"),
                 observed=observed,
                 needed="" if needed is None else f"{word} {needed:g} ms on every link",
+            )
+        )
+    return found
+
+
+def _no_fault(proofs: Mapping[str, Mapping[str, Any]]) -> list[Fact]:
+    """Give what was counted of a peak of the load, or of a scaler."""
+    found = []
+    for moment, when in (
+        ("in_force", "in force when it began"),
+        ("still_in_force", "in force until its end"),
+        ("gone", "gone after it"),
+    ):
+        proof = proofs.get(moment) or {}
+        if "times" in proof:
+            what, observed = "the peak", f"{proof['times']:g} times the baseline"
+        else:
+            what = "the scaler"
+            looks, added = proof.get("looks", 0), len(proof.get("added", ()))
+            observed = f"{looks} looks, {added} links added"
+        found.append(
+            Fact(
+                name=f"{what} was {when}",
+                holds=bool(proof) and not proof.get("wrong"),
+                observed=observed if proof else "not measured",
+                needed=str(proof.get("needed", "")),
             )
         )
     return found

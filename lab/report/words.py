@@ -32,7 +32,7 @@ def fault(run: Run) -> str:
     """Say what was done to the shop, when, and that it was measured."""
     since, until = run.moment("in_force_s"), run.moment("removing_s")
     text = f"For {until - since:.1f} s, from second {since:.1f} of the load on, "
-    text += f"the fault was in force in {run.region or 'the lab'}"
+    text += _what(run)
     proofs = run.told.get("proofs") or {}
     added, gone = added_ms(proofs.get("in_force")), added_ms(proofs.get("gone"))
     if added:
@@ -43,6 +43,20 @@ def fault(run: Run) -> str:
     if added and gone:
         text += f", and {_span(gone)} longer once it was taken off"
     return f"{text}."
+
+
+def _what(run: Run) -> str:
+    """Say what was done: a fault, a peak of the load, or a scaler let loose."""
+    bounds = run.settings.get("proof") or {}
+    if run.settings.get("scaler"):
+        return "a scaler was at work, and nothing was broken"
+    stress = run.settings.get("stress")
+    if stress and "in_force_at_least_ms" not in bounds:
+        return f"the load was {stress['times']:g} times the usual, and nothing broken"
+    text = f"the fault was in force in {run.region or 'the lab'}"
+    if stress:
+        text += f", under {stress['times']:g} times the usual load"
+    return text
 
 
 def lived(run: Run) -> str:

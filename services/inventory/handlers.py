@@ -10,6 +10,7 @@ from services.inventory.domain import (
     merged,
 )
 from services.inventory.store import InventoryStore
+from services.inventory.together import Together, Wanted
 from services.runtime.errors import ShopError, not_found, precondition
 from services.runtime.policy import PolicySet
 
@@ -23,6 +24,7 @@ class InventoryHandlers:
         self._store = store
         self._region = region
         self._policies = policies
+        self._together = Together(self._take_together)
 
     async def stock(self, products: Sequence[str]) -> dict[str, int]:
         """Return what may be sold of each product. Raises UNKNOWN_PRODUCT."""
@@ -47,8 +49,12 @@ class InventoryHandlers:
 
     async def reserve(self, order: PublicId, lines: Sequence[Line]) -> None:
         """Reserve all lines or none. Raises OUT_OF_STOCK, RESERVATION_CLOSED."""
-        batched = self._policies().sql_batching == "batched"
-        take = self._store.reserve_all if batched else self._store.reserve_each
+        policies = self._policies()
+        take = self._store.reserve_each
+        if policies.sql_batching == "batched":
+            take = self._store.reserve_all
+            if policies.reservations == "together" and order.region == self._region:
+                take = self._together.reserve
         try:
             await take(order, merged(lines))
         except (OutOfStockError, ReservationClosedError) as error:
@@ -66,6 +72,17 @@ class InventoryHandlers:
         batched = self._policies().sql_batching == "batched"
         give = self._store.release_all if batched else self._store.release_each
         await give(order)
+
+    async def _take_together(
+        self, wanted: Sequence[Wanted]
+    ) -> Sequence[Exception | None]:
+        if len(wanted) > 1:
+            return await self._store.reserve_together(
+                [(one.order, one.lines) for one in wanted]
+            )
+        (one,) = wanted
+        await self._store.reserve_all(one.order, one.lines)
+        return [None]
 
 
 def _refusal(error: OutOfStockError | ReservationClosedError) -> ShopError:

@@ -60,25 +60,43 @@ class InventoryStore:
             ReservationClosedError: the order's reservation was released before.
         """
         rows = await self._database.fetch(
-            order.region,
-            sql.RESERVE,
-            self._at(order)
-            | {
-                "products": [line.product_id for line in lines],
-                "quantities": [line.quantity for line in lines],
-                "lines": as_json(lines),
-            },
+            order.region, sql.RESERVE, self._asked(order, lines)
         )
-        first = rows[0]
-        if first.fresh:
-            return
-        if first.state is None:
-            raise OutOfStockError(
-                short(lines, {row.product_id: row.available or 0 for row in rows})
-            )
-        if still_to_take(lines, _standing(first)):
+        if _left_to_take(lines, rows):
             # Begun item by item, broken off, and now repeated in one go.
             await self.reserve_each(order, lines)
+
+    async def reserve_together(
+        self, wanted: Sequence[tuple[PublicId, Sequence[Line]]]
+    ) -> list[Exception | None]:
+        """Take the lines of several orders of one region in one transaction.
+
+        Each order gets all its lines or none, whatever becomes of the others: gives
+        for each None, or what `reserve_all` would have raised.
+        """
+        begun: list[int] = []
+
+        async def work(transaction: Transaction) -> list[Exception | None]:
+            begun.clear()
+            outcomes: list[Exception | None] = []
+            for number, (order, lines) in enumerate(wanted):
+                rows = await transaction.fetch(sql.RESERVE, self._asked(order, lines))
+                try:
+                    if _left_to_take(lines, rows):
+                        begun.append(number)
+                except (OutOfStockError, ReservationClosedError) as refused:
+                    outcomes.append(refused)
+                else:
+                    outcomes.append(None)
+            return outcomes
+
+        found = await self._database.transaction(wanted[0][0].region, work)
+        for number in begun:
+            try:
+                await self.reserve_each(*wanted[number])
+            except (OutOfStockError, ReservationClosedError) as refused:
+                found[number] = refused
+        return found
 
     async def reserve_each(self, order: PublicId, lines: Sequence[Line]) -> None:
         """Take the lines one by one in a transaction. Raises as `reserve_all`."""
@@ -161,8 +179,30 @@ class InventoryStore:
         if not taken.rowcount:
             raise OutOfStockError([line.product_id])
 
+    def _asked(self, order: PublicId, lines: Sequence[Line]) -> dict[str, Any]:
+        return self._at(order) | {
+            "products": [line.product_id for line in lines],
+            "quantities": [line.quantity for line in lines],
+            "lines": as_json(lines),
+        }
+
     def _at(self, order: PublicId) -> dict[str, Any]:
         return {**_of(order), "now": self._now()}
+
+
+def _left_to_take(lines: Sequence[Line], rows: Sequence[Any]) -> bool:
+    """Tell whether a reservation that was begun before has lines to take still.
+
+    Raises OutOfStockError, ReservationClosedError.
+    """
+    first = rows[0]
+    if first.fresh:
+        return False
+    if first.state is None:
+        raise OutOfStockError(
+            short(lines, {row.product_id: row.available or 0 for row in rows})
+        )
+    return bool(still_to_take(lines, _standing(first)))
 
 
 def _of(order: PublicId) -> dict[str, Any]:

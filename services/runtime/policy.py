@@ -33,6 +33,7 @@ class PolicySet:
     query_schema: str
     sql_batching: str
     rpc_batching: str
+    reservations: str
     cache_ttl_s: float
     single_flight: bool
     lease: bool
@@ -67,6 +68,7 @@ class PolicySet:
             "query_schema": ("naive", "local"),
             "sql_batching": ("per_item", "batched"),
             "rpc_batching": ("per_item", "batched"),
+            "reservations": ("alone", "together"),
             "retry_on": ("unavailable", "any_failure"),
         }
     )

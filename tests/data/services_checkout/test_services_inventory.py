@@ -157,3 +157,48 @@ async def test_stock_of_another_region_is_reached_through_any_gateway(
 
     assert 8 == tables("us").stock(one, "us")
     assert "committed" == tables("us").state("reservations", order)
+
+
+async def test_orders_that_go_together_are_refused_apart(
+    open_shop, tables, product, refused
+):
+    """Of many at once, one is repeated, one wants too much, and the others have all."""
+    one, two = product(60), product(2)
+    orders = [new_id("eu") for _ in range(12)]
+    greedy = new_id("eu")
+    async with open_shop("cured", services=ONLY) as shop:
+        answers = await asyncio.gather(
+            *(shop.inventory.BatchReserve(reserve(one_, (one, 2))) for one_ in orders),
+            refused(shop.inventory.BatchReserve(reserve(greedy, (one, 1), (two, 9)))),
+            *(shop.inventory.BatchReserve(reserve(one_, (one, 2))) for one_ in orders),
+        )
+
+    assert ("FAILED_PRECONDITION", "OUT_OF_STOCK") == answers[len(orders)][:2]
+    assert (60 - 2 * len(orders), 2) == (tables().stock(one), tables().stock(two))
+    assert {"reserved"} == {tables().state("reservations", one_) for one_ in orders}
+    assert tables().state("reservations", greedy) is None
+
+
+async def test_a_reservation_begun_line_by_line_is_finished_together(
+    open_shop, tables, product
+):
+    """What a single call took before is not taken twice when the whole order comes."""
+    one, two = product(50), product(50)
+    orders = [new_id("eu") for _ in range(6)]
+    async with open_shop("cured", services=ONLY) as shop:
+        for order in orders:
+            await shop.inventory.Reserve(
+                pb.ReserveRequest(
+                    order_id=str(order),
+                    item=common_pb2.LineItem(product_id=one, quantity=1),
+                    idempotency_key=KEY,
+                )
+            )
+        await asyncio.gather(
+            *(
+                shop.inventory.BatchReserve(reserve(order, (one, 1), (two, 1)))
+                for order in orders
+            )
+        )
+
+    assert (44, 44) == (tables().stock(one), tables().stock(two))

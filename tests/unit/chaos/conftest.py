@@ -5,12 +5,17 @@ hits eu; the load ends at 1052.
 """
 
 import itertools
+import json
 from types import SimpleNamespace
 
 import pytest
+from chaoslib.configuration import load_configuration
 
+from chaos import experiments
+from chaos.case import Case
 from chaos.checks import LinkTrips, Scene
 from chaos.journeys import Journey
+from chaos.settings import Settings
 from chaos.timeline import Timeline
 from observability import names
 from observability.evidence import Evidence
@@ -68,7 +73,9 @@ class World:
         return span
 
     def sql(self, name, at_s, ms=5.0, *, gateway="us", key=None, probe=False, **given):
+        gateway, _, zone = gateway.partition("-")
         attributes = {
+            names.GATEWAY_NAME: f"{gateway}-{zone or 'a'}",
             names.DB_SYSTEM: "postgresql",
             names.DB_QUERY_SUMMARY: name,
             names.GATEWAY_REGION: gateway,
@@ -144,6 +151,7 @@ class World:
             region="eu",
             flashes_s=self.flashes,
             trips=self.trips,
+            gateway="eu-a",
         )
 
 
@@ -155,3 +163,19 @@ def world():
 @pytest.fixture
 def times():
     return SimpleNamespace(timeline=TIMELINE)
+
+
+@pytest.fixture
+def case(world):
+    """A run of the first experiment with nobody in it yet."""
+    document = json.loads(experiments.find("slow-database").read_text())
+    given = load_configuration(document["configuration"])
+    return Case(
+        settings=Settings.from_configuration({**given, "profile": "cured"}),
+        timeline=TIMELINE,
+        journeys=[],
+        evidence=Evidence(world.spans),
+        summary={},
+        proofs={},
+        lost=None,
+    )

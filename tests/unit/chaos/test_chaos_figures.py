@@ -8,7 +8,11 @@ from chaos import figures
 def summed(world, when="during", group="all", **options):
     scene = world.scene()
     found = figures.groups(
-        scene.journeys, scene.timeline, region="eu", max_stale_ms=30_000, **options
+        scene.journeys,
+        scene.timeline,
+        affected=lambda one: one.home == "eu",
+        max_stale_ms=30_000,
+        **options,
     )
     return found[group][when]
 

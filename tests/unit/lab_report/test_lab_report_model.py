@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lab.report import compare, model, overtime, stored, traces, validity
+from lab.report import compare, model, overtime, stored, traces, validity, words
 from lab.report.stored import ReportError
 
 
@@ -170,6 +170,52 @@ def test_a_fact_that_does_not_hold_is_marked(run, file, change, wrong):
     facts = validity.facts(stored.load(folder))
 
     assert [wrong] == [fact.name for fact in facts if fact.holds is False]
+
+
+@pytest.mark.parametrize(
+    ("proof", "observed", "needed"),
+    [
+        (
+            {"times": 2.1, "needed": "at least 1.4 times are needed", "wrong": []},
+            "2.1 times the baseline",
+            "at least 1.4 times are needed",
+        ),
+        (
+            {"looks": 19, "added": ["sql-us-to-eu-c"], "wrong": []},
+            "19 looks, 1 links added",
+            "",
+        ),
+    ],
+)
+def test_a_run_without_a_fault_tells_what_was_counted(run, proof, observed, needed):
+    """A peak by its journeys, a scaler by its looks; neither in milliseconds."""
+    folder = run("sick", proofs=dict.fromkeys(("in_force", "still_in_force"), proof))
+    facts = validity.facts(stored.load(folder))
+    first, second, third = facts[:3]
+
+    assert (True, observed, needed) == (first.holds, first.observed, first.needed)
+    assert second.holds
+    assert (False, "not measured") == (third.holds, third.observed)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            {"stress": {"times": 2}, "proof": {"gone_at_most_times": 1}},
+            "was 2 times",
+        ),
+        ({"scaler": {"every_s": 1}, "proof": {}}, "a scaler was at work"),
+        ({"stress": {"times": 9}}, "in force in eu, under 9 times the usual load"),
+    ],
+)
+def test_what_was_done_is_said_as_it_was(run, change, says):
+    """A fault is called one, and a peak or a scaler is not."""
+    folder = run("sick")
+    path = folder / "settings.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+
+    assert says in words.fault(stored.load(folder))
 
 
 def test_facts_of_a_good_run_all_hold(run):

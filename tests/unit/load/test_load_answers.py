@@ -121,3 +121,18 @@ def test_our_own_refusal_is_a_failure():
     )
 
     assert (answer.outcome, answer.reason) == ("failure", "breaker_open")
+
+
+@pytest.mark.parametrize(
+    ("prices", "outcome", "reason"),
+    [(2, "success", ""), (0, "failure", "EMPTY_ANSWER")],
+)
+def test_a_page_of_prices_has_prices(prices, outcome, reason):
+    """A firm that is shown none of its prices did not get what it came for."""
+    page = storefront_pb2.ContractPricesResponse(
+        contract_id="us-1",
+        prices=[catalog_pb2.ContractPrice(product_id="P1") for _ in range(prices)],
+    )
+    answer = answers.of_contract_prices(page)
+
+    assert (outcome, reason) == (answer.outcome, answer.reason)

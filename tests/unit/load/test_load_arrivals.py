@@ -125,3 +125,38 @@ def test_without_a_period_nothing_comes_again(plan):
     moments = [round(one.at_s % 10, 9) for one in schedule(plan)]
 
     assert len(moments) == len(set(moments))
+
+
+def test_a_surge_brings_more_of_everything_while_it_lasts(plan_document):
+    """Three times the journeys within it, and the same ones as ever around it."""
+    surge = {"at_s": 20, "until_s": 40, "times": 3}
+    calm = schedule(Plan.from_json({**plan_document, "flash": []}))
+    drawn = schedule(Plan.from_json({**plan_document, "flash": [], "surges": [surge]}))
+    within = [one for one in drawn if 20 <= one.at_s < 40]
+    usual = [one for one in calm if 20 <= one.at_s < 40]
+
+    assert {*calm} <= {*drawn}
+    assert len(drawn) - len(within) == len(calm) - len(usual)
+    assert 2.6 < len(within) / len(usual) < 3.4
+    assert {"browse", "checkout"} == {one.journey for one in {*within} - {*usual}}
+
+
+def test_contract_prices_are_read_by_firms_from_their_addresses(plan_document):
+    """Only firms of the regions asked for, at home, behind their own block."""
+    journey = {"name": "contract_prices", "rate": 5, "deadline_s": 4, "homes": ["us"]}
+    drawn = schedule(Plan.from_json({**plan_document, "journeys": [journey]}))
+    read = [one for one in drawn if one.journey == "contract_prices"]
+
+    assert read
+    assert {"us"} == {one.home for one in read} == {one.dialled for one in read}
+    assert all(one.client_ip.startswith("198.51.100.") for one in read)
+    assert all(int(one.customer_id.rsplit("-", 1)[1]) <= 10 for one in read)
+
+
+def test_baskets_of_a_fixed_size(plan_document):
+    """Every basket has as many different products as the plan says."""
+    journey = {"name": "checkout", "rate": 5, "deadline_s": 4, "lines": 4}
+    drawn = schedule(Plan.from_json({**plan_document, "journeys": [journey]}))
+    baskets = [one.items for one in drawn if one.journey == "checkout"]
+
+    assert {4} == {len({product for product, _ in basket}) for basket in baskets}

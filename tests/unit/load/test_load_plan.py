@@ -22,6 +22,20 @@ def test_a_full_plan_is_read(plan):
         ({"period_s": -1}, "period_s"),
         ({"journeys": [{"name": "browse", "speed": 1}]}, "speed"),
         ({"seed": "many"}, "many"),
+        ({"surges": [{"at_s": 1, "until_s": 1, "times": 2}]}, "surge"),
+        ({"surges": [{"at_s": 1, "until_s": 2, "times": 0.5}]}, "surge"),
+        (
+            {"journeys": [{"name": "browse", "rate": 1, "deadline_s": 1, "lines": -1}]},
+            "basket",
+        ),
+        (
+            {
+                "journeys": [
+                    {"name": "browse", "rate": 1, "deadline_s": 1, "homes": ["mars"]}
+                ]
+            },
+            "mars",
+        ),
     ],
 )
 def test_a_wrong_plan_is_refused(plan_document, change, says):

@@ -1,0 +1,92 @@
+"""Every experiment file can be played, is told of, and asks for checks that exist."""
+
+import json
+from pathlib import Path
+
+import pytest
+from chaoslib.configuration import load_configuration
+from chaoslib.experiment import ensure_experiment_is_valid
+
+from chaos import activities, experiments
+from chaos.cures import CURES
+from chaos.diseases import DISEASES
+from chaos.settings import Settings
+from load.plan import JOURNEYS
+
+CARDS = Path(__file__).parents[3] / "docs" / "fault-cards"
+NAMES = sorted(experiments.available())
+
+
+def document(name):
+    return json.loads(experiments.find(name).read_text())
+
+
+@pytest.fixture(params=NAMES)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def settings(name):
+    given = load_configuration(document(name)["configuration"])
+    return Settings.from_configuration({**given, "profile": "cured"})
+
+
+def test_chaos_toolkit_takes_it(name):
+    """The file is an ordinary experiment."""
+    ensure_experiment_is_valid(document(name))
+
+
+def test_it_is_named_after_itself(name, settings):
+    """A run's folder and its verdict carry the name that was asked for."""
+    assert name == settings.scenario
+
+
+def test_every_check_is_there(settings):
+    """A check that is misspelt would never be missed."""
+    assert set(settings.checks["sick"]) <= set(DISEASES)
+    assert set(settings.checks["cured"]) <= set(CURES)
+    assert settings.checks["sick"]
+    assert settings.checks["cured"]
+
+
+def test_every_step_is_there(name):
+    """What the method calls is what the activities offer, and the rollback closes."""
+    told = document(name)
+    steps = [one["provider"]["func"] for one in told["method"]]
+
+    assert set(steps) <= set(activities.__all__)
+    assert ["close"] == [one["provider"]["func"] for one in told["rollbacks"]]
+
+
+def test_it_has_a_fault_or_a_stress(name, settings):
+    """One of both, and the way of proving it that goes with it."""
+    steps = [one["provider"]["func"] for one in document(name)["method"]]
+    bounds = set(settings.proof)
+
+    if settings.scaler:
+        assert "start_scaler" in steps
+        assert {"looks_at_least"} <= bounds
+    elif not settings.hurts:
+        assert "raise_load" in steps
+        assert settings.stress
+        assert {"in_force_at_least_times", "gone_at_most_times"} <= bounds
+    else:
+        assert "inject_latency" in steps
+        assert {"in_force_at_least_ms", "gone_at_most_ms"} <= bounds
+
+
+def test_the_load_can_be_played(settings):
+    """Journeys that there are, and among them those that it is to hit."""
+    played = {one["name"] for one in settings.load["journeys"]}
+
+    assert played <= set(JOURNEYS)
+    assert set(settings.affected_journeys) <= played
+
+
+def test_it_has_a_card(name):
+    """The card names the experiment and the command that plays it."""
+    card = (CARDS / f"{name}.md").read_text()
+
+    assert card.startswith(f"# {name}\n")
+    assert f"seawall chaos run {name}" in card
