@@ -14,6 +14,7 @@ from lab.commands import (
     bench,
     certs,
     chaos,
+    cockroach,
     demo,
     flags,
     logs,
@@ -51,6 +52,7 @@ for command in (
     bench.bench,
     report.report,
     certs.certs,
+    cockroach.cockroach,
 ):
     seawall.add_command(command)
 
