@@ -111,6 +111,7 @@ class SessionFactory:
             "keepalives_count": 3,
             # Preparing would cost a round trip of its own now and then.
             "prepare_threshold": None,
+            **target.options,
         }
         if target.flavour == "embedded":
             # Loopback only; asking for TLS would cost a round trip per connection.

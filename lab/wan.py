@@ -16,11 +16,7 @@ CONNECT_S = 5
 
 def _best(target: DatabaseTarget, gateway: Gateway) -> float:
     with psycopg.connect(
-        host=gateway.host,
-        port=gateway.port,
-        dbname=target.dbname,
-        user=target.user,
-        password=target.password,
+        **target.parameters(gateway),
         connect_timeout=CONNECT_S,
         application_name="seawall-status",
         autocommit=True,
