@@ -173,6 +173,11 @@ class Fault:
             for link in self._control.list()
             if link.spec.kind in DATABASE_KINDS and link.spec.target == region
         ]
+        if not found and self._lab.flavour != "embedded":
+            raise NoLinksError(
+                "the lab runs on a database given by URL, and no link of the lab leads "
+                "to it: its faults must come from elsewhere"
+            )
         if not found:
             raise NoLinksError(f"no link leads to {region}'s database")
         return found

@@ -21,6 +21,7 @@ from chaos.lab_state import NoLabError as NoLabFileError
 from chaos.runner import ExperimentError
 from cockroach.asking import NotReachableError
 from cockroach.embedded import EmbeddedError
+from cockroach.placing import PlacingError
 from cockroach.urls import UrlError
 from lab.children import ChildDiedError, PreloadError
 from lab.health import NotReadyError
@@ -50,6 +51,7 @@ EXPECTED = (
     NotReadyError,
     ReportError,
     NotReachableError,
+    PlacingError,
     UrlError,
     OSError,
 )
