@@ -14,6 +14,7 @@ import argparse
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,17 +27,19 @@ from lab.children import ChildDiedError, Children, PreloadError
 from lab.health import NotReadyError, check, wait_until_serving
 
 #: Touched while every service of the cell says SERVING.
-WELL = Path("/tmp/cell-well")  # noqa: S108 - a container's own, nothing is read from it
+WELL = Path(tempfile.gettempdir()) / "cell-well"
 CHECK_EVERY_S = 10.0
 _POLL_S = 0.5
-_EXPECTED = (ChildDiedError, NotReadyError, PreloadError, layout.PortsTakenError)
+_EXPECTED = (ChildDiedError, NotReadyError, PreloadError)
 
 
-def placements(region: str) -> tuple[layout.Placement, ...]:
+def placements(
+    region: str, port_base: int = layout.DEFAULT_PORT_BASE
+) -> tuple[layout.Placement, ...]:
     """List the region's services with the lab's ports; the card network is not ours."""
     return tuple(
         one
-        for one in layout.place(layout.DEFAULT_PORT_BASE)
+        for one in layout.fixed(port_base)
         if one.region == region and one.service != layout.WORLD
     )
 
@@ -63,9 +66,10 @@ def well(placed: Sequence[layout.Placement]) -> bool:
     return all(check(one.address) == "SERVING" for one in placed)
 
 
-def run(region: str, host: str, environ: Mapping[str, str], logs: Path) -> NoReturn:
-    """Run the cell until told to leave. Raises ChildDiedError, NotReadyError."""
-    placed = placements(region)
+def run(
+    placed: Sequence[layout.Placement], host: str, environ: Mapping[str, str]
+) -> NoReturn:
+    """Run a cell until told to leave. Raises ChildDiedError, NotReadyError."""
     children = Children()
     children.warm()
     try:
@@ -75,7 +79,12 @@ def run(region: str, host: str, environ: Mapping[str, str], logs: Path) -> NoRet
         ]
         children.start(jobs)
         wait_until_serving(
-            placed, tls=None, dead=children.dead, logs=logs, on_ready=lambda *_: None
+            placed,
+            tls=None,
+            dead=children.dead,
+            # Their logs are the container's own.
+            logs=Path(os.devnull),
+            on_ready=lambda *_: None,
         )
         WELL.touch()
         looked = time.monotonic()
@@ -103,12 +112,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     parser = argparse.ArgumentParser(prog="python -m lab.cell", description=__doc__)
     parser.add_argument("region", choices=REGIONS)
     parser.add_argument("--host", required=True, help="the cell's name for others")
+    parser.add_argument("--port-base", type=int, default=layout.DEFAULT_PORT_BASE)
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     shared = {k: v for k, v in os.environ.items() if k.startswith(("SHOP_", "OTEL_"))}
     try:
-        run(options.region, options.host, shared, Path(os.devnull))
+        run(placements(options.region, options.port_base), options.host, shared)
     except (
         ChildDiedError,
         NotReadyError,
