@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import LiteralString
 
 import psycopg
+from alembic.util import CommandError
 from psycopg.conninfo import make_conninfo
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -122,7 +123,7 @@ def prepare(url: DatabaseUrl, asking: Asking, *, may_migrate: bool) -> External:
         )
     try:
         migrate(external.target, seed_with=DEFAULT_SEED)
-    except (SQLAlchemyError, psycopg.Error) as error:
+    except (SQLAlchemyError, psycopg.Error, CommandError, RuntimeError) as error:
         cause = " ".join(str(getattr(error, "orig", None) or error).split())
         raise PlacingError(f"migrating {url.dbname} failed: {cause}") from error
     told = f"{url.dbname} is at revision {head}"
