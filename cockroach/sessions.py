@@ -127,6 +127,7 @@ class SessionFactory:
             "tcp_user_timeout": 10_000,
             # Preparing would cost a round trip of its own now and then.
             "prepare_threshold": None,
+            **target.options,
         }
         if target.flavour == "embedded":
             # Loopback only; asking for TLS would cost a round trip per connection.

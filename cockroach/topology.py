@@ -17,6 +17,9 @@ PRIMARY = "us"
 
 Flavour = Literal["embedded", "cockroach", "postgres"]
 
+# What of libpq's parameters a database description may say about TLS.
+TLS_OPTIONS = frozenset({"sslmode", "sslrootcert", "sslcert", "sslkey"})
+
 _RTT_MS: Mapping[frozenset[str], float] = {
     frozenset(("us", "eu")): 80.0,
     frozenset(("us", "asia")): 160.0,
@@ -101,6 +104,8 @@ class DatabaseTarget:
     password: str = field(repr=False)
     gateways: tuple[Gateway, ...]
     replicas: tuple[Replica, ...] = ()
+    #: TLS, in libpq's words; empty for its defaults.
+    options: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if self.flavour not in get_args(Flavour):
@@ -110,6 +115,9 @@ class DatabaseTarget:
             )
         if not self.gateways:
             raise TopologyError("a database needs at least one gateway")
+        unknown = sorted(set(self.options) - TLS_OPTIONS)
+        if unknown:
+            raise TopologyError(f"unknown database options: {', '.join(unknown)}")
 
     def in_region(self, region: str) -> tuple[Gateway, ...]:
         """List the gateways that stand in one region."""
@@ -118,6 +126,17 @@ class DatabaseTarget:
     def replicas_of(self, home: str, region: str) -> tuple[Replica, ...]:
         """List the copies of a home's rows that stand in a region."""
         return tuple(r for r in self.replicas if r.of == home and r.region == region)
+
+    def parameters(self, gateway: Gateway) -> dict[str, Any]:
+        """Give what psycopg needs to connect to one of the gateways."""
+        return {
+            "host": gateway.host,
+            "port": gateway.port,
+            "dbname": self.dbname,
+            "user": self.user,
+            "password": self.password,
+            **self.options,
+        }
 
     def to_json(self) -> str:
         """As text for a file. It holds the password: keep the file to yourself."""
