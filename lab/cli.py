@@ -15,6 +15,7 @@ from lab.commands import (
     certs,
     chaos,
     demo,
+    drill,
     flags,
     logs,
     report,
@@ -49,6 +50,7 @@ for command in (
     logs.logs,
     chaos.chaos,
     bench.bench,
+    drill.drill,
     report.report,
     certs.certs,
 ):
