@@ -8,7 +8,9 @@ import select
 import time
 from dataclasses import dataclass
 
+import psycopg
 from psycopg import pq
+from psycopg.pq import abc
 
 # Wide and not compressible, so that a question takes room as real writing does: on a
 # disk that is full it fails, where an update in place would not.
@@ -74,14 +76,14 @@ class Probe:
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo.encode()
-        self._connection: pq.PGconn | None = None
+        self._connection: abc.PGconn | None = None
 
     def ask(self, timeout: float) -> bool:
         """Tell whether a row could be committed within `timeout` seconds."""
         deadline = time.monotonic() + timeout
         try:
             answered = self._connect(deadline) and self._write(deadline)
-        except (pq.PqError, OSError):
+        except (psycopg.Error, OSError):
             answered = False
         if not answered:
             self.close()
