@@ -93,7 +93,16 @@ FALLBACK_REASON: Final = "seawall.fallback.reason"
 CACHE_SOURCE: Final = "seawall.cache.source"  # fresh | hit | stale | joined
 CACHE_AGE_MS: Final = "seawall.cache.age_ms"
 
+# Drills: what a disaster costs.
+DRILL_NAME: Final = "seawall.drill.name"
+DRILL_FAULT: Final = "seawall.drill.fault"
+DRILL_ROWS: Final = "seawall.drill.rows"
+DRILL_RPO_S: Final = "seawall.drill.rpo_s"
+DRILL_RTO_S: Final = "seawall.drill.rto_s"
+DRILL_LOST_ROWS: Final = "seawall.drill.lost_rows"
+
 # Spans.
+SPAN_DRILL: Final = "drill"  # "drill hot-standby", in it "drill detection" and so on
 SPAN_ATTEMPT: Final = "attempt"
 SPAN_POOL_ACQUIRE: Final = "pool.acquire"
 SPAN_CONNECT: Final = "connect"  # opening a connection, which is no statement
