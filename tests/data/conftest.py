@@ -24,6 +24,7 @@ from cockroach.asking import Asking
 from cockroach.embedded import EmbeddedCluster
 from cockroach.topology import DatabaseTarget
 from links.process import LinksProcess
+from tests.data.statement_list import Sent, recording
 
 HERE = Path(__file__).parent
 # A tenth of the real distances: long enough to measure, short enough to wait for.
@@ -95,6 +96,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.data)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sent_statements() -> Iterator[Sent]:
+    """Collect what the services send, and want all of it on the list.
+
+    A statement that is not is told at the end; see `statement_list.py`.
+    """
+    with recording() as sent:
+        yield sent
+
+    assert [] == sent.unlisted()
 
 
 @pytest.fixture(scope="session")
