@@ -8,7 +8,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROTOS := $(wildcard protos/shop/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test sceptic drills dist-check lint wheel protos clean
+.PHONY: help install demo test test-cockroach sceptic drills dist-check lint wheel
+.PHONY: protos clean
 
 help:  ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -31,6 +32,9 @@ demo: install  ## Three regions, one slow database: sick, then cured, then the v
 
 test: $(VENV)/dev.stamp  ## The test suite
 	@$(BIN)/python -m pytest
+
+test-cockroach: $(VENV)/dev.stamp  ## The data suite on the database that COCKROACH_URL names
+	@$(BIN)/python -m pytest -m cockroach
 
 sceptic: $(VENV)/dev.stamp  ## The proof that the proof is sound; a quarter of an hour
 	@$(BIN)/python -m pytest -m sceptic

@@ -82,6 +82,10 @@ class Lab:
         Raises what the parts raise; what was started is stopped by `stop`.
         """
         began = time.monotonic()
+        if self.config.database is not None:
+            # First of all: most of what can go wrong with it goes wrong here.
+            progress("database: asking it", 0.02)
+            self._external = self._ask(self.config.database)
         self.children.warm()
         progress("links and collector", 0.05)
         links = LinksProcess(argv=[sys.executable, "-m", "lab.links_process"])
@@ -123,12 +127,7 @@ class Lab:
         self._stack.close()
 
     def _start_database(self, links: LinksProcess, progress: Progress) -> None:
-        if self.config.database is not None:
-            progress("database: asking it", 0.1)
-            with Asking(self.config.database) as asked:
-                self._external = prepare(
-                    self.config.database, asked, may_migrate=self.config.migrate
-                )
+        if self._external is not None:
             # No link in between: whatever distance there is, the cluster has itself.
             for region in REGIONS:
                 self._tell_of_database(region, self._external.target)
@@ -142,6 +141,10 @@ class Lab:
         cluster.start(lambda what: progress(f"database: {what}", 0.1))
         for region in REGIONS:
             self._tell_of_database(region, cluster.target(region))
+
+    def _ask(self, url: DatabaseUrl) -> External:
+        with Asking(url) as asked:
+            return prepare(url, asked, may_migrate=self.config.migrate)
 
     def _tell_of_database(self, region: str, target: DatabaseTarget) -> None:
         # With the password in it: readable by its owner alone.

@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import pytest
 from cockroach import placing, urls
 from cockroach.asking import Asking
 from cockroach.embedded import EmbeddedCluster
-from cockroach.topology import DatabaseTarget
+from cockroach.topology import REGIONS, ZONES, DatabaseTarget
 from links.process import LinksProcess
 from tests.data.statement_list import Sent, recording
 
@@ -57,13 +58,28 @@ Session = psycopg.Connection[Any]
 
 
 class GivenDatabase:
-    """A database given by URL, as the tests use the embedded cluster."""
+    """A database given by URL, as the tests use the embedded cluster.
+
+    Every region has the embedded cluster's two gateways; where a region has one way in,
+    both lead there.
+    """
 
     def __init__(self, external: placing.External) -> None:
         self._external = external
+        doors = [
+            replace(
+                external.target.in_region(region)[number % ways],
+                name=f"{region}-{zone}",
+                zone=zone,
+            )
+            for region in REGIONS
+            for ways in [len(external.target.in_region(region))]
+            for number, zone in enumerate(ZONES)
+        ]
+        self._target = replace(external.target, gateways=tuple(doors))
 
     def target(self, _client_region: str) -> DatabaseTarget:
-        return self._external.target
+        return self._target
 
     def admin_dsn(self, region: str) -> str:
         return self._external.admin()[region]

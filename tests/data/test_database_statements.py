@@ -123,14 +123,17 @@ async def test_begin_and_commit_have_their_own_spans(database, spans) -> None:
     assert sent == ["BEGIN", "SELECT customers", "COMMIT"]
 
 
-async def test_the_span_says_what_and_where_but_no_values(database, spans) -> None:
+async def test_the_span_says_what_and_where_but_no_values(
+    cluster, database, spans
+) -> None:
     """Statement, gateway, region and decision are attributes; parameters are not."""
     one = database()
     await one.fetch("eu", CUSTOMER, who("eu", 7))
     (span,) = (one for one in spans.get_finished_spans() if one.name[0] == "S")
     attributes = dict(span.attributes or {})
 
-    assert attributes[names.DB_SYSTEM] == "postgresql"
+    crdb = cluster.target("eu").flavour == "cockroach"
+    assert attributes[names.DB_SYSTEM] == ("cockroachdb" if crdb else "postgresql")
     assert attributes[names.DB_COLLECTION] == "customers"
     assert attributes[names.HOME_REGION] == attributes[names.GATEWAY_REGION] == "eu"
     assert attributes[names.BALANCER_CANDIDATES] == "eu-a,eu-b"

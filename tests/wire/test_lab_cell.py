@@ -41,6 +41,7 @@ def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     base = _free_base()
     deploy = ROOT / "deploy" / "shop"
     environ = {k: v for k, v in os.environ.items() if not k.startswith("SHOP_")}
+    said = (tmp_path / "said").open("wb")
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "lab.cell", REGION, "--host", "cell-eu"),
@@ -55,9 +56,10 @@ def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
             "OTEL_SDK_DISABLED": "true",
         },
         stdout=subprocess.DEVNULL,
-        stderr=(tmp_path / "said").open("wb"),
+        stderr=said,
         cwd=ROOT,
     )
+    said.close()
     family: list[psutil.Process] = []
     try:
         end = time.monotonic() + 45
