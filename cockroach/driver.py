@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
 
 import psycopg
@@ -20,6 +20,11 @@ from cockroach import spans
 
 _ACTIVE = pq.TransactionStatus.ACTIVE
 _perf = time.perf_counter
+
+
+# Tests put what is to happen before a statement here: (connection, text, parameters).
+Before = Callable[["Connection", str, Any], Awaitable[None]]
+before: list[Before] = []
 
 
 class StatementAbandonedError(Exception):
@@ -46,6 +51,8 @@ class Cursor(psycopg.AsyncCursor[Any]):
         span = note.start(query, params)
         began = _perf()
         try:
+            for look in before:
+                await look(self._conn, query, params)  # type: ignore[arg-type]
             return await super().execute(query, params, prepare=prepare, binary=binary)
         except StatementAbandonedError:
             spans.left(span)
@@ -67,6 +74,8 @@ class Cursor(psycopg.AsyncCursor[Any]):
         span = note.start(query, rows, batch=len(rows))
         began = _perf()
         try:
+            for look in before:
+                await look(self._conn, query, rows)  # type: ignore[arg-type]
             return await super().executemany(query, rows, returning=returning)
         except BaseException as error:
             if self._conn.abandoned:  # type: ignore[attr-defined]
@@ -82,6 +91,10 @@ class Cursor(psycopg.AsyncCursor[Any]):
 class _Leavable(psycopg.AsyncConnection[Any]):
     note: spans.Note | None = None
     abandoned = False
+
+    async def control(self, text: str) -> None:
+        """Send BEGIN, COMMIT or ROLLBACK, past SQLAlchemy, which has no part in it."""
+        await self.cursor().execute(text)
 
     async def wait(
         self,

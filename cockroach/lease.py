@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 from sqlalchemy import Row
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.sql import Executable
@@ -95,9 +96,7 @@ class Lease:
     async def control(self, text: str, *, commits: bool = False) -> None:
         """Send BEGIN, COMMIT or ROLLBACK. Raises as `run` does."""
         self._note.key = None
-        await self._bounded(
-            self.session.connection.exec_driver_sql(text), alone=commits
-        )
+        await self._bounded(self.session.driver.control(text), alone=commits)
 
     async def _bounded(self, sent: Awaitable[Any], *, alone: bool) -> Any:
         if not self._bound_s:
@@ -150,9 +149,8 @@ class Lease:
         self._pool.drain(self.session, self._clean)
 
     async def _clean(self) -> None:
-        connection = self.session.connection
         if self.session.driver.pgconn.transaction_status != 0:
-            await connection.exec_driver_sql("ROLLBACK")
+            await self.session.driver.control("ROLLBACK")
         self.session.driver.note = None
 
     def _answered(self, permit: Permit | None, *, ok: bool) -> None:
@@ -174,11 +172,12 @@ class Lease:
                 gateway=self.session.gateway.name,
             )
             return asyncio.CancelledError()
-        if isinstance(error, DBAPIError) and error.orig is not None:
+        said = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(said, psycopg.Error):
             note = self._note
             driver = self.session.driver
             translated: DatabaseError = translate(
-                error.orig,
+                said,
                 region=self._home,
                 lost=driver.closed,
                 may_commit=alone and _can_commit(note.text),

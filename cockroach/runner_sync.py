@@ -33,6 +33,7 @@ from resilience import BudgetConfig, Listener, TokenBucket, current_deadline
 T = TypeVar("T")
 
 _FAILED = psycopg.pq.TransactionStatus.INERROR
+_SERIALIZABLE = psycopg.IsolationLevel.SERIALIZABLE
 _SWALLOWED = "seawall.swallowed"
 
 
@@ -56,18 +57,15 @@ class BlockingRunner:
     ) -> None:
         if attempts < 1:
             raise ValueError("attempts must be at least 1")
-        self._engine = engine.execution_options(isolation_level="SERIALIZABLE")
-        self._reading = engine.execution_options(
-            isolation_level="SERIALIZABLE", postgresql_readonly=True
-        )
+        self._engine = engine
         self._region = region
         self._at_most = attempts
         self._budget = TokenBucket(retry_budget) if retry_budget else None
         self._listener = listener
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries only
         self._sleep = sleep
-        for one in (self._engine, self._reading):
-            event.listen(one, "handle_error", _remember)
+        if not event.contains(engine, "handle_error", _remember):
+            event.listen(engine, "handle_error", _remember)
 
     def __repr__(self) -> str:
         return f"<BlockingRunner {self._region} {self._budget!r}>"
@@ -88,11 +86,11 @@ class BlockingRunner:
             try:
                 if attempts is not None and attempts.doubt is not None:
                     assert resolve is not None
-                    known = self._attempt(self._reading, resolve)
+                    known = self._attempt(resolve, reads=True)
                     if known is not None:
                         return known.value
                     attempts.missing()
-                result = self._attempt(self._engine, work)
+                result = self._attempt(work)
             except DatabaseError as error:
                 if attempts is None:
                     attempts = self._attempts(resolvable=resolve is not None)
@@ -114,13 +112,19 @@ class BlockingRunner:
             resolvable=resolvable,
         )
 
-    def _attempt(self, engine: Engine, work: Callable[[Connection], T]) -> T:
-        with self._connect(engine) as connection:
-            connection.info.pop(_SWALLOWED, None)
+    def _attempt(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
+        with self._connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            # An engine that is SERIALIZABLE by itself need not be told each time.
+            if driver.isolation_level is not _SERIALIZABLE:
+                connection.execution_options(isolation_level="SERIALIZABLE")
+            if reads:
+                connection.execution_options(postgresql_readonly=True)
             transaction = connection.begin()
             try:
                 result = work(connection)
-                _refuse_swallowed(connection)
+                if driver.pgconn.transaction_status == _FAILED:
+                    raise _swallowed(connection)  # noqa: TRY301 - rolls back like the rest
             except BaseException as error:
                 with suppress(SQLAlchemyError):
                     transaction.rollback()
@@ -133,7 +137,7 @@ class BlockingRunner:
                 raise self._uncommitted(error, connection) from error
         return result
 
-    def _connect(self, engine: Engine) -> Connection:
+    def _connect(self) -> Connection:
         deadline = current_deadline()
         if deadline is not None and deadline.expired:
             raise DeadlineSpentError(
@@ -141,9 +145,9 @@ class BlockingRunner:
             )
         began = time.monotonic()
         try:
-            return engine.connect()
+            return self._engine.connect()
         except PoolTimeoutError as error:
-            pool: Any = engine.pool
+            pool: Any = self._engine.pool
             raise PoolExhaustedError(
                 self._region, waited_s=time.monotonic() - began, limit=pool.checkedout()
             ) from error
@@ -184,12 +188,10 @@ def _remember(context: Any) -> None:
         connection.info[_SWALLOWED] = context.sqlalchemy_exception
 
 
-def _refuse_swallowed(connection: Connection) -> None:
+def _swallowed(connection: Connection) -> BaseException:
     # The server answers COMMIT with ROLLBACK then, and calls it a success.
-    driver: Any = connection.connection.driver_connection
-    if driver.pgconn.transaction_status == _FAILED:
-        error = connection.info.get(_SWALLOWED)
-        raise error or StatementError("the work left its transaction in error")
+    error: BaseException | None = connection.info.get(_SWALLOWED)
+    return error or StatementError("the work left its transaction in error")
 
 
 def _closed(connection: Connection) -> bool:

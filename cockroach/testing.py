@@ -14,7 +14,7 @@ from typing import Any, Literal
 import psycopg
 from sqlalchemy import Engine, event
 
-from cockroach import statements
+from cockroach import driver, statements
 from cockroach.sqlstates import TABLE
 from observability import names
 
@@ -56,29 +56,47 @@ class Injection:
             ("do_connect", self._connects),
         ]
 
+    async def before(
+        self, connection: driver.Connection, text: str, params: Any
+    ) -> None:
+        """Strike at a statement of `Database`, whose COMMIT SQLAlchemy never sees."""
+        kind = _kind(text)
+        note = connection.note
+        if note is not None and note.decision.attributes.get(names.DB_PROBE):
+            return
+        if not self._due(kind, text):
+            return
+        async with psycopg.AsyncCursor(connection) as cursor:
+            if self.applied:
+                await cursor.execute(text, params)
+            elif kind == "commit":
+                await cursor.execute("ROLLBACK")  # one that fails ends it
+        self._fail(connection)
+
     def _arms(self, _connection: Any, cursor: Any, *_others: Any) -> None:
         # What an engine asks for itself on its first connection has no such event.
         self._armed = cursor
 
     def _executes(self, cursor: Any, text: str, *others: Any) -> None:
-        kind = _kind(text)
-        if cursor is not self._armed or not self._due(kind, text):
+        # `Database` has a hook of its own, below.
+        if cursor is not self._armed or isinstance(
+            _driver_of(cursor), driver.Connection
+        ):
             return
-        if self.applied:
-            cursor.execute(text, *others[:-1])
-        elif kind == "commit":
-            cursor.execute("ROLLBACK")  # a COMMIT that fails ends the transaction
-        self._fail(_driver_of(cursor))
+        if self._due(_kind(text), text):
+            if self.applied:
+                cursor.execute(text, *others[:-1])
+            self._fail(_driver_of(cursor))
 
     def _commits(self, connection: Any) -> None:
-        driver = connection.connection.driver_connection
+        raw = connection.connection.driver_connection
         # In driver-level autocommit there is nothing to commit.
-        if not driver.autocommit and self._due("commit", ""):
+        if not raw.autocommit and self._due("commit", ""):
             if self.applied:
-                driver.commit()
+                raw.commit()
             else:
-                driver.rollback()
-            self._fail(driver)
+                raw.rollback()
+            self._fail(raw)
 
     def _connects(self, *_arguments: Any) -> None:
         if self._due("connect", ""):
@@ -91,10 +109,10 @@ class Injection:
         self.struck += 1
         return True
 
-    def _fail(self, driver: Any) -> None:
+    def _fail(self, raw: Any) -> None:
         meaning = TABLE.get(self.sqlstate)
         if meaning is not None and meaning.loses:
-            driver.pgconn.finish()
+            raw.pgconn.finish()
         raise self._error()
 
     def _error(self) -> InjectedError:
@@ -125,8 +143,12 @@ def inject(
     known = TABLE.get(sqlstate)
     says = known.says if known else "an error"
     one = Injection(sqlstate, at, times, applied, matching, says)
-    with _listening(one.hooks()):
-        yield one
+    driver.before.append(one.before)
+    try:
+        with _listening(one.hooks()):
+            yield one
+    finally:
+        driver.before.remove(one.before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import psutil
 from rich.console import Console
 
 from lab import tables
+from lab.commands.bench_data import data
 from lab.console import console_for, expected_errors, json_option, progress
 from lab.results import Result, emit
 
@@ -25,6 +26,9 @@ QUICK_ROUNDS = 3
 @click.group()
 def bench() -> None:
     """Measure what something costs on this machine."""
+
+
+bench.add_command(data)
 
 
 def _known(

@@ -113,17 +113,20 @@ class HistoryHandlers:
         Raises UNKNOWN_ORDER, and SERVER_DRAINING when this process has to leave.
         """
         told: OrderState | None = None
+        moved = True
         while True:
-            found, _ = await self.order(order)
-            if found.state is not told and found.state is not OrderState.REJECTING:
-                told = found.state
-                yield found
-            if found.state.final:
-                return
+            if moved:
+                found, _ = await self.order(order)
+                if found.state is not told and found.state is not OrderState.REJECTING:
+                    told = found.state
+                    yield found
+                if found.state.final:
+                    return
             try:
                 async with asyncio.timeout(WATCH_S):
                     await self._draining.wait()
             except TimeoutError:
+                moved = await self._moved(order, told)
                 continue
             raise ShopError(
                 grpc.StatusCode.UNAVAILABLE,
@@ -131,6 +134,15 @@ class HistoryHandlers:
                 "this process leaves; watch again",
                 retry_after_s=0.1,
             )
+
+    async def _moved(self, order: PublicId, told: OrderState | None) -> bool:
+        """Tell whether an order is worth reading whole: its lines never change."""
+        if self._policies().fallbacks and self._database.suspect(order.region):
+            return True
+        try:
+            return await self._store.state(order) is not told
+        except DatabaseError:
+            return True
 
     async def _find(self, region: str, ids: Sequence[PublicId]) -> list[Order]:
         batched = self._policies().sql_batching == "batched"

@@ -123,6 +123,7 @@ CLAIM = (
 # --- reading --------------------------------------------------------------------
 
 HEAD = select(orders).where(_this_order)
+STATE = select(orders.c.state).where(_this_order)
 HEAD_BY_KEY = select(orders).where(
     orders.c.crdb_region == _REGION, orders.c.idem_key == _KEY
 )

@@ -173,6 +173,11 @@ class OrderStore:
                 found.append(_order(heads[0], items))
         return found
 
+    async def state(self, order: PublicId) -> OrderState | None:
+        """Return an order's state alone, or None where there is no such order."""
+        rows = await self._database.fetch(order.region, sql.STATE, _of(order))
+        return OrderState(rows[0].state) if rows else None
+
     async def page(
         self, customer: PublicId, cursor: Cursor, limit: int, *, naive: bool
     ) -> list[Order]:

@@ -13,6 +13,7 @@ from grpc_status import rpc_status
 
 from cockroach.embedded import EmbeddedCluster
 from cockroach.ids import customer_id
+from cockroach.testing import TooManyStatementsError, expect_statements
 from lab import profiles
 from protos.shop.v1 import cart_pb2 as pb
 from protos.shop.v1 import cart_pb2_grpc, common_pb2
@@ -92,6 +93,28 @@ async def refused(call):
                 part.Unpack(message)
     fields = [one.field for one in bad.field_violations]
     return caught.value.code().name, info.reason, fields
+
+
+async def test_a_cart_costs_the_same_however_full(stub, customer, profile):
+    """Three statements at home for any number of products, one to read them; sick,
+    it is one a product.
+    """
+    twenty = [(f"P{n:04d}", 1) for n in range(1, 21)]
+
+    async def fill() -> None:
+        with expect_statements(at_most=3):
+            await stub.BatchAddItems(add(customer, "full-cart", *twenty))
+
+    async def read() -> None:
+        with expect_statements(at_most=1):
+            await stub.GetCart(pb.GetCartRequest(customer_id=customer))
+
+    if profile == "sick":
+        with pytest.raises(TooManyStatementsError, match="22 statements"):
+            await fill()
+    else:
+        await fill()
+        await read()
 
 
 async def test_what_is_added_is_there(stub, customer, rows):

@@ -6,13 +6,17 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
+from cockroach.pools import GatewayPool
+from cockroach.topology import Gateway
 from lab import authority, profiles
 from protos.shop.v1 import orders_pb2, orders_pb2_grpc
 from protos.shop.v1 import recommendations_pb2 as pb
@@ -74,6 +78,13 @@ def stub(service: Running):
     return pb_grpc.RecommendationsStub(service.channel)
 
 
+GATEWAY = Gateway(name="eu-a", region="eu", zone="a", host="127.0.0.1", port=1)
+
+
+async def connect(_gateway, *, expires_at):
+    return SimpleNamespace(expires_at=expires_at, usable=True)
+
+
 async def until(condition, seconds=5.0):
     end = time.monotonic() + seconds
     while not condition():
@@ -120,6 +131,27 @@ async def test_a_message_past_the_bound_is_refused(stub):
     large = pb.RecommendRequest(product_ids=["P" * 100] * 50)
 
     assert (await status_of(stub.Recommend(large)))[0] == "RESOURCE_EXHAUSTED"
+
+
+async def test_an_exhausted_pool_says_when_to_come_back(stub, script):
+    """A bounded wait for a connection ends as RESOURCE_EXHAUSTED with RetryInfo."""
+    pool = GatewayPool(GATEWAY, connect, size=1, overflow=0, timeout_s=0.02)
+    await pool.acquire()
+
+    async def ask(_request, _context):
+        await pool.acquire()
+
+    script.act = ask
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.Recommend(pb.RecommendRequest())
+    retry = error_details_pb2.RetryInfo()
+    details = rpc_status.from_call(caught.value).details
+
+    assert "RESOURCE_EXHAUSTED" == caught.value.code().name
+    assert "POOL_EXHAUSTED" == reason_of(caught.value)
+    assert any(one.Unpack(retry) for one in details)
+    assert 500 <= retry.retry_delay.ToMilliseconds() <= 1500
+    assert 1 == pool.stats().exhausted
 
 
 async def test_metadata_past_the_bound_is_refused(stub, script):

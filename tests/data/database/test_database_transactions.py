@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import URL, Engine, create_engine, select, text, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from cockroach import errors, ids
 from cockroach.attempts import Known
@@ -313,6 +314,22 @@ def test_the_blocking_runner_keeps_to_pool_and_deadline(runner, engine) -> None:
         with pytest.raises(errors.OutOfRetriesError) as told:
             runner.transaction(lambda one: one.execute(LEFT).scalar_one())
         assert "gave up after" in str(told.value)
+
+
+def test_an_orm_session_can_be_bound(runner, engine, order) -> None:
+    """What a session commits on the connection is the runner's to commit."""
+    before = left(engine)
+
+    def work(connection: Any) -> int:
+        order.runs += 1
+        with Session(bind=connection) as session:
+            session.execute(TAKE)
+            session.commit()
+            return int(session.execute(LEFT).scalar_one())
+
+    with inject("40001", at="commit"):
+        assert before - 1 == runner.transaction(work)
+    assert (2, before - 1) == (order.runs, left(engine))
 
 
 def test_an_error_of_the_work_comes_out_unchanged(runner, engine, order) -> None:

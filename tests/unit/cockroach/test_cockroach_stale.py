@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import func, select, text, union
 from sqlalchemy_cockroachdb.psycopg import CockroachDBDialect_psycopg
 
@@ -231,3 +233,22 @@ def test_replicas_travel_with_the_target() -> None:
     assert () == target.replicas_of("us", "us")
     with pytest.raises(ValueError, match="more than 0"):
         Stale(0)
+
+
+COLUMNS = st.sampled_from(
+    ["a", "'it''s FROM (where'", '"from"', "(SELECT 1 FROM x WHERE y)", "f(a, b)"]
+)
+TABLES = st.sampled_from(
+    ["t", "t JOIN u ON t.a = u.a", "(SELECT a FROM v WHERE b LIMIT 1) AS w", '"where"']
+)
+TAILS = st.sampled_from(
+    ["", "WHERE a = ')'", "GROUP BY a", "ORDER BY a LIMIT 2", "WHERE a IN (SELECT 1)"]
+)
+
+
+@given(st.lists(COLUMNS, min_size=1, max_size=3), TABLES, TAILS)
+def test_the_clause_changes_nothing_else(columns, table, tail) -> None:
+    """Whatever quotes and parentheses hold, it stands between FROM's and the rest."""
+    head = f"SELECT {', '.join(columns)} FROM {table}"
+
+    assert f"{head} {CLAUSE} {tail}".strip() == as_of(f"{head} {tail}").strip()
