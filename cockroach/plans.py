@@ -14,7 +14,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from opentelemetry.trace import Span
@@ -188,7 +188,9 @@ class Plans:
         self._known.pop(planned, None)
         while len(self._known) >= _MOST_PLANS:
             del self._known[next(iter(self._known))]
-        self._known[planned] = _Known(plan, self._clock())
+        # The values of one statement are not kept for as long as its plan.
+        key = replace(planned, params=None)
+        self._known[key] = _Known(plan, self._clock())
 
 
 def _end(span: Span, end_ns: int, known: _Known | None, now: float) -> None:

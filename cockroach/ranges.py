@@ -25,6 +25,7 @@ Session = psycopg.Connection[Any]
 # there was enough to judge by.
 _HOT_SHARE = 0.5
 _HOT_LEAST = 1000
+_HOT_PER_SECOND = 100.0
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
 _REGION_BOUND = re.compile(r"IN \('([^']+)'\)")
 _IN_DOUBLE_QUOTES = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
@@ -82,7 +83,8 @@ class Range:
 
     `name` is a range's id or a partition's name, `region` and `zone` where it is
     served, `copies` the regions that have one. `reads` (scans) and `writes` (rows)
-    count from when the server began to. What a database does not tell is None.
+    count from when the server began to, `per_second` is both at present. What a
+    database does not tell is None.
     """
 
     name: str
@@ -95,13 +97,16 @@ class Range:
     size_bytes: int | None = None
     reads: int | None = None
     writes: int | None = None
+    per_second: float | None = None
     split_until: str | None = None
     hot: bool = False
 
     @property
-    def asked(self) -> int:
-        """Reads and writes together."""
-        return (self.reads or 0) + (self.writes or 0)
+    def asked(self) -> float:
+        """Reads and writes together, a second where that is known."""
+        if self.per_second is not None:
+            return self.per_second
+        return float((self.reads or 0) + (self.writes or 0))
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -208,13 +213,19 @@ def since(before: Iterable[Range], after: Iterable[Range]) -> list[Range]:
     return told
 
 
-def with_hot(parts: Sequence[Range], *, least: int = _HOT_LEAST) -> list[Range]:
+def with_rates(parts: Iterable[Range], rates: Mapping[str, float]) -> list[Range]:
+    """Put requests a second on ranges, 0 on those that are not among the busiest."""
+    return [replace(one, per_second=rates.get(one.name, 0.0)) for one in parts]
+
+
+def with_hot(parts: Sequence[Range]) -> list[Range]:
     """Mark the part that took more than half of all reads and writes.
 
-    Of fewer than two parts, or of fewer than `least` reads and writes, none is.
+    Of fewer than two parts none is, nor when all took fewer than 1000, or 100 a second.
     """
     total = sum(one.asked for one in parts)
-    judged = len(parts) > 1 and total >= least
+    rated = any(one.per_second is not None for one in parts)
+    judged = len(parts) > 1 and total >= (_HOT_PER_SECOND if rated else _HOT_LEAST)
     return [
         replace(one, hot=judged and one.asked > total * _HOT_SHARE) for one in parts
     ]

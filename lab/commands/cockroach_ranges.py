@@ -19,7 +19,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from cockroach import ranges as parts
-from cockroach.ranges import Range
+from cockroach.hot_ranges import HotRangesError, rates
+from cockroach.ranges import Range, Role
 from cockroach.schema.tables import GLOBAL, shop
 from cockroach.topology import PRIMARY, REGIONS, DatabaseTarget
 from lab import state
@@ -59,9 +60,20 @@ class _Seen:
     type=click.IntRange(1, 600),
     help="Count reads and writes over so many seconds instead of since ever.",
 )
+@click.option(
+    "--status",
+    "status_url",
+    metavar="URL",
+    help="A node's HTTP address: adds how busy each range of CockroachDB is.",
+)
 @json_option
 def ranges(
-    table: str, *, url: str | None, seconds: int | None, json_path: str | None
+    table: str,
+    *,
+    url: str | None,
+    seconds: int | None,
+    status_url: str | None,
+    json_path: str | None,
 ) -> int:
     """Show where the rows of TABLE are: who serves each part, how large, how hot.
 
@@ -82,6 +94,8 @@ def ranges(
                 time.sleep(1)
         seen = look()
         seen = replace(seen, parts=parts.since(before, seen.parts))
+    if status_url is not None:
+        seen = _with_rates(seen, status_url)
     found = parts.with_hot(seen.parts)
     _print(console, seen, found)
     result = Result(
@@ -163,11 +177,20 @@ def _every(table: str, targets: dict[str, DatabaseTarget]) -> _Seen:
         except click.ClickException as error:
             missing.append(f"{region}: {error.message}")
             continue
-        role = "replica" if is_global and region != PRIMARY else "owner"
+        role: Role = "replica" if is_global and region != PRIMARY else "owner"
         found.extend(replace(one, role=role) for one in own if one.role == "owner")
     if not found:
         raise click.ClickException("; ".join(missing))
     return _Seen(engine="postgresql", parts=found, missing=missing)
+
+
+def _with_rates(seen: _Seen, status_url: str) -> _Seen:
+    if seen.engine != "cockroachdb":
+        raise click.UsageError("--status is for CockroachDB; use --seconds")
+    try:
+        return replace(seen, parts=parts.with_rates(seen.parts, rates(status_url)))
+    except HotRangesError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _parameters(target: DatabaseTarget, region: str) -> dict[str, Any]:
@@ -211,11 +234,15 @@ def _by_region(found: Sequence[Range]) -> dict[str, dict[str, int]]:
 
 def _print(console: Console, seen: _Seen, found: Sequence[Range]) -> None:
     crdb = seen.engine == "cockroachdb"
-    more = ("from key", "split until") if crdb else ("reads", "writes")
+    more = ("from key", "split until", "a second") if crdb else ("reads", "writes")
     table = Table("part", "role", "region", "zone", "copies", "rows", "MB", *more, "")
     for one in found:
         tail = (
-            (escape(one.start) or "-", one.split_until or "-")
+            (
+                escape(one.start) or "-",
+                one.split_until or "-",
+                "-" if one.per_second is None else f"{one.per_second:.0f}",
+            )
             if crdb
             else (_count(one.reads), _count(one.writes))
         )

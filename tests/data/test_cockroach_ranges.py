@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -174,3 +175,27 @@ def test_the_hot_partition_is_seen(cluster: EmbeddedCluster, dial: Any) -> None:
         if any(one.hot for one in found):
             break
     assert [one.region for one in found if one.hot] == ["eu"]
+
+
+DOC = (ROOT / "docs" / "plans.md").read_text()
+COMMANDS = re.findall(r"^\.venv/bin/(seawall .*)$", DOC, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_the_documented_commands_run_as_written(
+    line: str, folder: Path, run: Run
+) -> None:
+    """Each exits 0 and shows three partitions."""
+    words = line.split()
+    assert words[:3] == ["seawall", "cockroach", "ranges"]
+    done = run(*words[3:])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"{words[3]}_") == 3
+
+
+def test_the_documented_code_runs() -> None:
+    """The snippet makes a policy."""
+    (snippet,) = re.findall(r"^```python\n(.*?)^```", DOC, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(snippet, names)
+    assert names["policy"].sample == 1000

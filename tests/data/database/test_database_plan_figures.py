@@ -147,6 +147,18 @@ async def test_what_was_slower_than_the_bound_is_not_run_again(
         assert plan.analyzed is analyzed
 
 
+async def test_the_last_idle_connection_is_not_held_for_long(database) -> None:
+    """A slow statement is measured beside an idle connection, else only explained."""
+    for size, elapsed, analyzed in ((1, 0.24, True), (1, 0.26, False), (2, 0.26, True)):
+        one = database("eu", plans=PlanPolicy(most_s=1.0), pool_size=size)
+        await one.start()
+        gateway = one._router.candidates("home_region", "eu")[0]
+        planned = Planned(gateway, "eu", "SELECT count(*) FROM orders", None, elapsed)
+        plan = await one._explain(planned)
+        assert plan is not None
+        assert plan.analyzed is analyzed
+
+
 async def test_looking_at_a_statement_makes_nobody_conflict(
     database, cluster, dial
 ) -> None:

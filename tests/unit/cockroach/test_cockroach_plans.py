@@ -201,6 +201,16 @@ async def test_who_waits_in_vain_does_not_ask_again(
     assert told(exporter) == [""] * 3
 
 
+async def test_values_are_not_kept_with_the_plan(tracer, until_ended) -> None:
+    """A plan is remembered for a statement, without what one caller asked for."""
+    ask = Asked()
+    ask.go.set()
+    plans = Plans(ask, MANY)
+    plans.end(tracer.start_span("one"), planned(params=["secret"]))
+    await until_ended(1)
+    assert [key.params for key in plans._known] == [None]
+
+
 async def test_the_event_carries_figures_beside_the_text(
     tracer, exporter, until_ended
 ) -> None:

@@ -23,6 +23,7 @@ from cockroach.ranges import (
     ranges,
     since,
     with_hot,
+    with_rates,
 )
 
 SHOWN: dict[str, Any] = {
@@ -188,3 +189,13 @@ def test_what_happened_between_two_looks_is_the_difference() -> None:
         (7, 7),
         (None, 0),
     ]
+
+
+def test_the_range_that_is_busiest_now_is_hot() -> None:
+    """Requests a second decide where they are known, whatever was before."""
+    split = [part("1", 1_000_000), part("2", 0), part("3", 0)]
+    marked = with_hot(with_rates(split, {"2": 90.0, "3": 30.0, "99": 1e6}))
+    assert [one.name for one in marked if one.hot] == ["2"]
+    assert [one.per_second for one in marked] == [0.0, 90.0, 30.0]
+    idle = with_hot(with_rates(split, {"2": 90.0}))
+    assert not any(one.hot for one in idle)
