@@ -19,10 +19,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from cockroach import placing, urls
-from cockroach.asking import Asking
+from cockroach.asking import REVISION, Asker, Asking
 from cockroach.embedded import EmbeddedCluster
+from cockroach.schema.tables import shop
 from cockroach.topology import REGIONS, ZONES, DatabaseTarget
 from links.process import LinksProcess
 from tests.data.statement_list import Sent, recording
@@ -141,10 +143,29 @@ def rtt_scale() -> float:
 
 @pytest.fixture(scope="session")
 def given_database() -> GivenDatabase:
-    """Bring the database that COCKROACH_URL names to the newest schema, and seed it."""
+    """Fill the database that COCKROACH_URL names, which is empty or ours to empty."""
     url = urls.parse(os.environ[URL_VARIABLE])
     with Asking(url) as asked:
+        first = asked.askers[0]
+        if first.value(REVISION) is not None:
+            _empty(url, first)
         return GivenDatabase(placing.prepare(url, asked, may_migrate=True))
+
+
+def _empty(url: urls.DatabaseUrl, asker: Asker) -> None:
+    # Whoever has a shop there may want to keep it.
+    if "test" not in url.dbname:
+        pytest.fail(
+            f"database {url.dbname} has a shop already: name an empty one, or one with "
+            "'test' in its name, which is emptied",
+            pytrace=False,
+        )
+    with psycopg.connect(
+        **url.parameters(asker.host, asker.port), autocommit=True
+    ) as connection:
+        for table in (*reversed(shop.sorted_tables), "alembic_version"):
+            name = sql.Identifier(str(table))
+            connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(name))
 
 
 @pytest.fixture(scope="session")

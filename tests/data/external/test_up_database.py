@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def seawall(folder: Path) -> Run:
-    def run(*arguments: str, timeout: float = 90, **environ: str) -> Any:
+    def run(*arguments: str, timeout: float = 60, **environ: str) -> Any:
         known = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
         return subprocess.run(
             [sys.executable, "-m", "lab.cli", *arguments],
@@ -81,7 +81,7 @@ def test_an_empty_database_is_left_empty_unless_told(
 ) -> None:
     """Without --migrate an empty database is refused, named, and stays empty."""
     url = plain_url("untouched")
-    told = _refused(seawall("up", "--port-base", "0", "--database", url))
+    told = _refused(seawall("up", "--port-base", "0", "--database", url, timeout=30))
 
     assert "no shop in database untouched" in told
     assert "--migrate" in told
@@ -111,7 +111,7 @@ def test_what_others_made_is_left_alone(
         connection.execute(made)
 
     assert told in _refused(
-        seawall("up", "--port-base", "0", "--migrate", "--database", url)
+        seawall(*("up", "--port-base", "0", "--migrate", "--database", url), timeout=30)
     )
 
 
@@ -124,7 +124,7 @@ def test_an_older_shop_is_refused_and_said_so(
         connection.execute(
             "create table alembic_version as select '0000' as version_num"
         )
-    told = _refused(seawall("up", "--port-base", "0", "--database", url))
+    told = _refused(seawall("up", "--port-base", "0", "--database", url, timeout=30))
 
     assert "revision 0000, older" in told
     assert migrations.head() in told
