@@ -6,6 +6,7 @@ on PostgreSQL with statements of its own; those for CockroachDB are golden files
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -107,8 +108,13 @@ def run(
     return result(name, target=target, plan=plan, outcomes=outcomes)
 
 
+def _address(url: str) -> str:
+    # SQLAlchemy's names of the dialect, which the driver does not know.
+    return re.sub(r"^(cockroachdb|postgresql)(\+\w+)?://", "postgresql://", url)
+
+
 def _backup(environ: Mapping[str, str]) -> Course:
-    admin, place = environ[URL], environ[PLACE]
+    admin, place = _address(environ[URL]), environ[PLACE]
 
     def lose() -> None:
         _execute(admin, [say.lose()])
@@ -127,7 +133,7 @@ def _backup(environ: Mapping[str, str]) -> Course:
 
 
 def _region(environ: Mapping[str, str]) -> Course:
-    admin = environ[URL]
+    admin = _address(environ[URL])
     region = environ.get(REGION, "eu")
     fault = say.region_fault(region, _compose("docker", "compose", "ps", "--services"))
     regions = (region, *(one for one in _REGIONS if one != region))
