@@ -48,7 +48,7 @@ def run(crisis: Crisis, rows: int, *, day_part: float) -> Judgement:
             restored.start()
             restored.wait_for("select not pg_is_in_recovery()", "the restore", 120.0)
         crisis.facts |= {"restored_to": until, "day_part": day_part}
-        crisis.reconnect(writer, restored)
+        crisis.reconnect(writer, restored, lambda: None)
         return crisis.judge(writer, restored)
 
 

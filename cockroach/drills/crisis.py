@@ -109,10 +109,17 @@ class Crisis:
             )
         return lost
 
-    def reconnect(self, writer: WriterProcess, site: Site) -> None:
-        """Lead the clients to another server and wait until a row is committed."""
+    def reconnect(
+        self, writer: WriterProcess, site: Site, lift: Callable[[], None]
+    ) -> None:
+        """Lead the clients to another server and wait until a row is committed.
+
+        `lift` takes the fault off the links, when nobody is led to the old server any
+        more.
+        """
         with self.phases.phase(RECONNECTION):
             self.place.links.retarget(CLIENTS, site.address)
+            lift()
             self.back_at = writer.first_after(time.monotonic(), self.plan.give_up)
         if self.back_at is not None:
             writer.write_on(self.plan.after)

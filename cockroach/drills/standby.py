@@ -56,8 +56,7 @@ def run(crisis: Crisis, kind: Kind, rows: int) -> Judgement:
                 # black hole cannot be reached: there, moving the link is the fence.
                 pair.primary.kill()
             pair.standby.promote()
-        fault.lift(pair.scene)
-        crisis.reconnect(writer, pair.standby)
+        crisis.reconnect(writer, pair.standby, lambda: fault.lift(pair.scene))
         return crisis.judge(writer, pair.standby)
 
 
