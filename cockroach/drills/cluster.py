@@ -142,12 +142,19 @@ def _region(environ: Mapping[str, str]) -> Course:
         clients=conninfo.make_conninfo(admin, dbname=say.SOURCE),
         schema=say.schema(regions=regions),
         keep=[],
-        lose=lambda: _compose(*fault.kill) and None,
+        lose=_orders(fault.kill),
         restore=[],
-        mend=lambda: _compose(*fault.start) and None,
+        mend=_orders(fault.start),
         cleanup=[say.cleanup()],
         detected=False,
     )
+
+
+def _orders(command: Sequence[str]) -> Callable[[], None]:
+    def give() -> None:
+        _compose(*command)
+
+    return give
 
 
 def _compose(*command: str) -> list[str]:
@@ -173,7 +180,10 @@ def play(
     tracer: trace.Tracer,
 ) -> Outcome:
     """Play one round and leave nothing of it. Raises psycopg.Error, DrillError."""
-    attributes = {names.DRILL_NAME: name, names.DRILL_ROWS: rows}
+    attributes: dict[str, str | int] = {
+        names.DRILL_NAME: name,
+        names.DRILL_ROWS: rows,
+    }
     with (
         tempfile.TemporaryDirectory(prefix="cluster-", dir=folder) as work,
         tracer.start_as_current_span(
@@ -242,6 +252,7 @@ def _round(
             back_at=back_at,
             target_rpo_s=target.scaled_rpo_s,
             target_rto_s=target.rto_s,
+            copied=loaded,
         )
     return Outcome(
         rows=rows,

@@ -139,6 +139,7 @@ class Crisis:
                 back_at=self.back_at,
                 target_rpo_s=self.target.scaled_rpo_s,
                 target_rto_s=self.target.rto_s,
+                copied=self.loaded,
             )
 
     def outcome(self, judgement: Judgement, *, grows: str, trace_id: str) -> Outcome:

@@ -117,7 +117,7 @@ def _shorter(plan: Plan) -> Plan:
 
 
 def _one(name: str, drill: Drill, crisis: Crisis, rows: int) -> Outcome:
-    attributes = {
+    attributes: dict[str, str | int] = {
         names.DRILL_NAME: name,
         names.DRILL_FAULT: crisis.plan.fault,
         names.DRILL_ROWS: rows,

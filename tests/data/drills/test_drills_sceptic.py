@@ -44,7 +44,7 @@ def test_a_promotion_of_nothing_is_caught(play, monkeypatch):
     monkeypatch.setattr(Site, "promote", _begin_anew)
     found = play("hot-standby")
 
-    assert "acknowledged rows" in _lost(found)
+    assert "2000 rows that every copy had are lost" in _lost(found)
     assert found["lost_rows"] >= 2000
 
 
