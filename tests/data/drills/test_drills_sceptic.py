@@ -77,6 +77,15 @@ def test_a_restore_to_the_wrong_time_is_caught(play, monkeypatch):
     assert found["rounds"][0]["copy_missing"] >= 2000
 
 
+def test_a_copy_that_cannot_be_restored_fails(play, monkeypatch):
+    """A base backup without its log is no backup, and that is a failure, no error."""
+    monkeypatch.setattr(archive, "ship", lambda *_, **__: None)
+    found = play("backup-restore")
+
+    assert "the restore failed" in _lost(found)
+    assert (None, True) == (found["rto_s"], found["lost_rows"] > 2000)
+
+
 def test_more_loss_than_promised_fails(play):
     """A day of one second that is missed is a failed drill."""
     found = play("backup-restore", target={"time_scale": 86400}, day_part=1.0)

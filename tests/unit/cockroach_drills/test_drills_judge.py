@@ -70,6 +70,27 @@ def test_the_table(restored, options, verdict, rpo, lost):
     assert (verdict == "fail") == bool(found.reasons)
 
 
+def test_a_recovery_that_failed_says_why():
+    """A restore that could not be done is a failed drill, with its reason first."""
+    found = judge(
+        acknowledged=ACKNOWLEDGED,
+        sent=(),
+        restored=(),
+        expected=str,
+        fault_at=FAULT,
+        back_at=None,
+        target_rpo_s=100.0,
+        target_rto_s=60.0,
+        failure="the restore failed: no log",
+    )
+
+    assert "fail" == found.verdict
+    assert (
+        "the restore failed: no log",
+        "writing never worked again",
+    ) == found.reasons
+
+
 def test_the_reasons_name_rows():
     """A person reads which rows, not only how many."""
     found = _judge(ACKNOWLEDGED, [*_rows(1, 2, 3, 4, 4, 9), (9, "x")], rto=1.0)
