@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cockroach.drills.site import Site
@@ -73,3 +73,13 @@ def ship(source: Path, target: Path, *, own: Callable[[Path], None]) -> None:
         if not path.name.startswith(".") and not copied.exists():
             shutil.copy2(path, copied)
             own(copied)
+
+
+def recover(site: Site, base: Path, settings: Mapping[str, str]) -> None:
+    """Restore a copy with its log and wait until it takes writes.
+
+    Raises EmbeddedError or DrillError where that cannot be done.
+    """
+    site.become(base, settings, signal="recovery")
+    site.start()
+    site.wait_for("select not pg_is_in_recovery()", "the restore", 120.0)

@@ -42,13 +42,14 @@ def run(crisis: Crisis, rows: int, *, day_part: float) -> Judgement:
 
         crisis.strike(primary, burn, written=day, came=came)
         crisis.detect(primary)
-        with crisis.phases.phase(RESTORE):
-            settings = {**archive.reading(offsite), **archive.until(until)}
-            restored.become(base, settings, signal="recovery")
-            restored.start()
-            restored.wait_for("select not pg_is_in_recovery()", "the restore", 120.0)
         crisis.facts |= {"restored_to": until, "day_part": day_part}
-        crisis.reconnect(writer, restored)
+
+        def restore() -> None:
+            settings = {**archive.reading(offsite), **archive.until(until)}
+            archive.recover(restored, base, settings)
+
+        if crisis.recover(RESTORE, restore):
+            crisis.reconnect(writer, restored, lambda: None)
         return crisis.judge(writer, restored)
 
 

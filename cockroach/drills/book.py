@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from cockroach.drills.records import content
 from cockroach.drills.site import Session, Site
 
-_SCHEMA = """
-create table drill_rows (number bigint primary key, content text not null);
-create table drill_probe (content text not null);
-"""
+SCHEMA = (
+    "create table drill_rows (number bigint primary key, content text not null)",
+    "create table drill_probe (content text not null)",
+)
 
 
 def make(site: Site, *, seed: int, rows: int) -> dict[int, float]:
     """Make the tables with the first rows; give them as acknowledged."""
     with site.session() as session:
-        session.execute(_SCHEMA)
+        for statement in SCHEMA:
+            session.execute(statement)
         return load(session, seed=seed, rows=rows)
 
 

@@ -17,7 +17,7 @@ from cockroach.drills.run import DRILLS, Progress
 from cockroach.drills.targets import Target
 
 TITLES: Mapping[str, str] = MappingProxyType(
-    {name: drill.title for name, drill in DRILLS.items()} | cluster.TITLES
+    {**{name: drill.title for name, drill in DRILLS.items()}, **cluster.TITLES}
 )
 
 

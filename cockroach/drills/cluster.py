@@ -6,6 +6,7 @@ on PostgreSQL with statements of its own; those for CockroachDB are golden files
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -107,8 +108,13 @@ def run(
     return result(name, target=target, plan=plan, outcomes=outcomes)
 
 
+def _address(url: str) -> str:
+    # SQLAlchemy's names of the dialect, which the driver does not know.
+    return re.sub(r"^(cockroachdb|postgresql)(\+\w+)?://", "postgresql://", url)
+
+
 def _backup(environ: Mapping[str, str]) -> Course:
-    admin, place = environ[URL], environ[PLACE]
+    admin, place = _address(environ[URL]), environ[PLACE]
 
     def lose() -> None:
         _execute(admin, [say.lose()])
@@ -127,7 +133,7 @@ def _backup(environ: Mapping[str, str]) -> Course:
 
 
 def _region(environ: Mapping[str, str]) -> Course:
-    admin = environ[URL]
+    admin = _address(environ[URL])
     region = environ.get(REGION, "eu")
     fault = say.region_fault(region, _compose("docker", "compose", "ps", "--services"))
     regions = (region, *(one for one in _REGIONS if one != region))
@@ -136,12 +142,19 @@ def _region(environ: Mapping[str, str]) -> Course:
         clients=conninfo.make_conninfo(admin, dbname=say.SOURCE),
         schema=say.schema(regions=regions),
         keep=[],
-        lose=lambda: _compose(*fault.kill) and None,
+        lose=_orders(fault.kill),
         restore=[],
-        mend=lambda: _compose(*fault.start) and None,
+        mend=_orders(fault.start),
         cleanup=[say.cleanup()],
         detected=False,
     )
+
+
+def _orders(command: Sequence[str]) -> Callable[[], None]:
+    def give() -> None:
+        _compose(*command)
+
+    return give
 
 
 def _compose(*command: str) -> list[str]:
@@ -167,7 +180,10 @@ def play(
     tracer: trace.Tracer,
 ) -> Outcome:
     """Play one round and leave nothing of it. Raises psycopg.Error, DrillError."""
-    attributes = {names.DRILL_NAME: name, names.DRILL_ROWS: rows}
+    attributes: dict[str, str | int] = {
+        names.DRILL_NAME: name,
+        names.DRILL_ROWS: rows,
+    }
     with (
         tempfile.TemporaryDirectory(prefix="cluster-", dir=folder) as work,
         tracer.start_as_current_span(
@@ -236,6 +252,7 @@ def _round(
             back_at=back_at,
             target_rpo_s=target.scaled_rpo_s,
             target_rto_s=target.rto_s,
+            copied=loaded,
         )
     return Outcome(
         rows=rows,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from opentelemetry import trace
 
 from cockroach.drills import book
 from cockroach.drills.detect import Detector, Probe
+from cockroach.drills.errors import DrillError
 from cockroach.drills.judge import Judgement, judge
 from cockroach.drills.phases import Phases
 from cockroach.drills.plan import Outcome, Plan
@@ -20,6 +22,7 @@ from cockroach.drills.targets import Target
 from cockroach.drills.workplace import Round
 from cockroach.drills.writer import Orders
 from cockroach.drills.writing import WriterProcess
+from cockroach.embedded.errors import EmbeddedError
 
 DETECTION = "detection"
 PROMOTION = "promotion"
@@ -67,6 +70,7 @@ class Crisis:
         self.size_bytes = 0
         self.fault_at = 0.0
         self.back_at: float | None = None
+        self._failure: str | None = None
         self._port = 0
         self._written = 0
 
@@ -109,10 +113,29 @@ class Crisis:
             )
         return lost
 
-    def reconnect(self, writer: WriterProcess, site: Site) -> None:
-        """Lead the clients to another server and wait until a row is committed."""
+    def recover(self, name: str, work: Callable[[], None]) -> bool:
+        """Promote or restore, and tell whether it could be done.
+
+        That it cannot is what a drill is there to find: a failure, no mere error.
+        """
+        with self.phases.phase(name):
+            try:
+                work()
+            except (DrillError, EmbeddedError, psycopg.Error) as error:
+                self._failure = f"the {name} failed: {error}"
+        return self._failure is None
+
+    def reconnect(
+        self, writer: WriterProcess, site: Site, lift: Callable[[], None]
+    ) -> None:
+        """Lead the clients to another server and wait until a row is committed.
+
+        `lift` takes the fault off the links, when nobody is led to the old server any
+        more.
+        """
         with self.phases.phase(RECONNECTION):
             self.place.links.retarget(CLIENTS, site.address)
+            lift()
             self.back_at = writer.first_after(time.monotonic(), self.plan.give_up)
         if self.back_at is not None:
             writer.write_on(self.plan.after)
@@ -122,17 +145,29 @@ class Crisis:
         record = writer.stop()
         self._written = len(record.acknowledged)
         acknowledged: Mapping[int, float] = {**self.loaded, **record.acknowledged}
-        with site.session() as session:
+
+        def compare(restored: Iterable[tuple[int, str]]) -> Judgement:
             return judge(
                 acknowledged=acknowledged,
                 sent=record.sent,
-                restored=book.read(session),
+                restored=restored,
                 expected=lambda number: content(self.plan.seed, number),
                 fault_at=self.fault_at,
                 back_at=self.back_at,
                 target_rpo_s=self.target.scaled_rpo_s,
                 target_rto_s=self.target.rto_s,
+                copied=self.loaded,
+                failure=self._failure,
             )
+
+        try:
+            with site.session() as session:
+                return compare(book.read(session))
+        except psycopg.Error:
+            if self._failure is None:
+                raise
+            # What could not be restored holds no rows either.
+            return compare(())
 
     def outcome(self, judgement: Judgement, *, grows: str, trace_id: str) -> Outcome:
         """Put the round together; `grows` is the phase that may grow with the data."""

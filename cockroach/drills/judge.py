@@ -44,11 +44,16 @@ def judge(
     back_at: float | None,
     target_rpo_s: float,
     target_rto_s: float,
+    copied: Collection[int] = (),
+    failure: str | None = None,
 ) -> Judgement:
     """Compare row by row and measure; times are of one clock, in seconds.
 
     `acknowledged` maps a row's number to when its commit was acknowledged, `expected`
     a number to the row's content, `back_at` is when writing worked again or None.
+    `copied` are rows that every copy had: they stand for years of data, and no target
+    allows to lose one, however young they are in a drill. `failure` says why a
+    restore or a promotion could not be done at all.
     """
     seen: set[int] = set()
     altered, foreign, doubled = set(), set(), set()
@@ -66,7 +71,9 @@ def judge(
     rpo_s = max(fault_at, *times) - min(times) if times else 0.0
     rto_s = None if back_at is None else back_at - fault_at
     reasons = [
+        *([failure] if failure else []),
         *_against_target(len(lost), rpo_s, target_rpo_s),
+        *_rows("that every copy had are lost", lost.intersection(copied)),
         *_rows("have other content than was written", altered),
         *_rows("were never written", foreign),
         *_rows("are there more than once", doubled),

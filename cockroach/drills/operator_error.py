@@ -55,20 +55,17 @@ def run(crisis: Crisis, rows: int) -> Judgement:
             )
             source = dict(book.read(witness))
         _notice(crisis, primary, len(source))
-        with crisis.phases.phase(RESTORE):
-            moment = moment_of(primary, transaction[0])
+        moment = moment_of(primary, transaction[0])
+        crisis.facts["restored_to"] = moment
+
+        def restore() -> None:
             archive.push(primary)
-            settings = {
-                **archive.reading(kept),
-                **archive.until(moment, inclusive=False),
-            }
-            stage.copy.become(base, settings, signal="recovery")
-            stage.copy.start()
-            stage.copy.wait_for("select not pg_is_in_recovery()", "the restore", 120.0)
-        crisis.facts |= {
-            "restored_to": moment,
-            **_compare(source, stage.copy, writer.record.sent),
-        }
+            point = archive.until(moment, inclusive=False)
+            archive.recover(stage.copy, base, {**archive.reading(kept), **point})
+
+        if not crisis.recover(RESTORE, restore):
+            return crisis.judge(writer, primary)
+        crisis.facts |= _compare(source, stage.copy, writer.record.sent)
         with crisis.phases.phase(REPAIR):
             with stage.copy.session() as there, primary.session() as here:
                 crisis.facts["rows_put_back"] = book.put_back(here, book.read(there))

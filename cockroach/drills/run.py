@@ -13,11 +13,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import psycopg
 from opentelemetry import trace
 
 from cockroach.drills import backup, operator_error, standby
 from cockroach.drills.crisis import PROMOTION, RESTORE, Crisis
-from cockroach.drills.errors import DrillUnavailableError
+from cockroach.drills.errors import DrillError, DrillUnavailableError
 from cockroach.drills.faults import FAULTS
 from cockroach.drills.growth import extrapolate
 from cockroach.drills.judge import Judgement
@@ -117,7 +118,7 @@ def _shorter(plan: Plan) -> Plan:
 
 
 def _one(name: str, drill: Drill, crisis: Crisis, rows: int) -> Outcome:
-    attributes = {
+    attributes: dict[str, str | int] = {
         names.DRILL_NAME: name,
         names.DRILL_FAULT: crisis.plan.fault,
         names.DRILL_ROWS: rows,
@@ -125,7 +126,10 @@ def _one(name: str, drill: Drill, crisis: Crisis, rows: int) -> Outcome:
     with crisis.tracer.start_as_current_span(
         f"{names.SPAN_DRILL} {name}", attributes=attributes
     ) as span:
-        judgement = drill.play(crisis, rows, crisis.plan)
+        try:
+            judgement = drill.play(crisis, rows, crisis.plan)
+        except psycopg.Error as error:
+            raise DrillError(f"{name}: {error}") from error
         span.set_attribute(names.DRILL_RPO_S, judgement.rpo_s)
         span.set_attribute(names.DRILL_LOST_ROWS, len(judgement.lost))
         if judgement.rto_s is not None:

@@ -50,14 +50,16 @@ def run(crisis: Crisis, kind: Kind, rows: int) -> Judgement:
         lost = crisis.detect(pair.primary)
         if lost and not fault.in_force(pair.scene):
             crisis.doubts.append(f"the fault was not in force: {fault.says}")
-        with crisis.phases.phase(PROMOTION):
+
+        def promote() -> None:
             if plan.fault != "black-hole":
                 # A server that may wake up must not take writes again. One behind a
                 # black hole cannot be reached: there, moving the link is the fence.
                 pair.primary.kill()
             pair.standby.promote()
-        fault.lift(pair.scene)
-        crisis.reconnect(writer, pair.standby)
+
+        if crisis.recover(PROMOTION, promote):
+            crisis.reconnect(writer, pair.standby, lambda: fault.lift(pair.scene))
         return crisis.judge(writer, pair.standby)
 
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,9 +116,9 @@ def run(
     from cockroach.drills.plan import Plan  # noqa: PLC0415
 
     console = console_for(json_path)
-    plan = Plan(
-        fault=fault, day_part=day_part, seed=seed, **({"sizes": sizes} if sizes else {})
-    )
+    plan = Plan(fault=fault, day_part=day_part, seed=seed)
+    if sizes:
+        plan = replace(plan, sizes=sizes)
     with _drill_errors():
         targets = load_targets(targets_path)
         if name not in catalogue.TITLES:

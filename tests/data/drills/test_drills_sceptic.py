@@ -44,7 +44,7 @@ def test_a_promotion_of_nothing_is_caught(play, monkeypatch):
     monkeypatch.setattr(Site, "promote", _begin_anew)
     found = play("hot-standby")
 
-    assert "acknowledged rows" in _lost(found)
+    assert "2000 rows that every copy had are lost" in _lost(found)
     assert found["lost_rows"] >= 2000
 
 
@@ -75,6 +75,15 @@ def test_a_restore_to_the_wrong_time_is_caught(play, monkeypatch):
 
     assert "acknowledged rows" in _lost(found)
     assert found["rounds"][0]["copy_missing"] >= 2000
+
+
+def test_a_copy_that_cannot_be_restored_fails(play, monkeypatch):
+    """A base backup without its log is no backup, and that is a failure, no error."""
+    monkeypatch.setattr(archive, "ship", lambda *_, **__: None)
+    found = play("backup-restore")
+
+    assert "the restore failed" in _lost(found)
+    assert (None, True) == (found["rto_s"], found["lost_rows"] > 2000)
 
 
 def test_more_loss_than_promised_fails(play):

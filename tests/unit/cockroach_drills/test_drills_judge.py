@@ -11,7 +11,7 @@ from cockroach.drills.judge import judge
 FAULT = 10.0
 
 
-def _judge(acknowledged, restored, *, sent=(), back=12.0, rpo=5.0, rto=60.0):
+def _judge(acknowledged, restored, *, sent=(), back=12.0, rpo=5.0, rto=60.0, copied=()):
     return judge(
         acknowledged=acknowledged,
         sent=frozenset(sent) | acknowledged.keys(),
@@ -21,6 +21,7 @@ def _judge(acknowledged, restored, *, sent=(), back=12.0, rpo=5.0, rto=60.0):
         back_at=back,
         target_rpo_s=rpo,
         target_rto_s=rto,
+        copied=copied,
     )
 
 
@@ -43,6 +44,9 @@ ACKNOWLEDGED = {1: 1.0, 2: 6.0, 3: 9.0, 4: 13.0}
         (_rows(1, 2, 4), {"rpo": 0.0}, "fail", 1.0, 1),
         # Lost after the fault: an old server went on to acknowledge.
         (_rows(1, 2, 3), {"rpo": 0.0}, "fail", 0.0, 1),
+        # Young, and yet in every copy: a standby without it was made of nothing.
+        (_rows(1, 2, 4), {"copied": {1, 3}}, "fail", 1.0, 1),
+        (_rows(1, 2, 4), {"copied": {1, 2}}, "pass", 1.0, 1),
         # Not acknowledged, yet there: allowed.
         (_rows(1, 2, 3, 4, 5), {"sent": {5}}, "pass", 0.0, 0),
         # Nobody wrote it.
@@ -64,6 +68,27 @@ def test_the_table(restored, options, verdict, rpo, lost):
 
     assert (verdict, rpo, lost) == (found.verdict, found.rpo_s, len(found.lost))
     assert (verdict == "fail") == bool(found.reasons)
+
+
+def test_a_recovery_that_failed_says_why():
+    """A restore that could not be done is a failed drill, with its reason first."""
+    found = judge(
+        acknowledged=ACKNOWLEDGED,
+        sent=(),
+        restored=(),
+        expected=str,
+        fault_at=FAULT,
+        back_at=None,
+        target_rpo_s=100.0,
+        target_rto_s=60.0,
+        failure="the restore failed: no log",
+    )
+
+    assert "fail" == found.verdict
+    assert (
+        "the restore failed: no log",
+        "writing never worked again",
+    ) == found.reasons
 
 
 def test_the_reasons_name_rows():

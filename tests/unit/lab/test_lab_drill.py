@@ -129,6 +129,16 @@ def test_what_cannot_be_had_is_a_sentence(ask, words, told):
     assert told in str(done.exception.message)
 
 
+def test_a_cluster_that_does_not_answer_is_a_sentence(ask, monkeypatch):
+    """A wrong address is the user's to mend, and no traceback."""
+    url = "cockroachdb+psycopg://nobody@127.0.0.1:1/defaultdb"
+    monkeypatch.setenv("COCKROACH_URL", url)
+    monkeypatch.setenv("COCKROACH_BACKUP_URL", "nodelocal://1/drill")
+    done = ask("run", "cockroach-backup")
+
+    assert "cockroach-backup: connection" in str(done.exception.message)
+
+
 def test_every_drill_is_listed_with_its_promise(ask, tmp_path):
     """Those that cannot be had here are listed too, with the reason."""
     path = tmp_path / "list.json"
