@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROTOS := $(wildcard protos/shop/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test sceptic dist-check lint wheel protos clean
+.PHONY: help install demo test sceptic drills dist-check lint wheel protos clean
 
 help:  ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -34,6 +34,9 @@ test: $(VENV)/dev.stamp  ## The test suite
 
 sceptic: $(VENV)/dev.stamp  ## The proof that the proof is sound; a quarter of an hour
 	@$(BIN)/python -m pytest -m sceptic
+
+drills: $(VENV)/dev.stamp  ## Every drill with every fault, and what must not pass; three minutes
+	@$(BIN)/python -m pytest -m drill
 
 dist-check: $(VENV)/dev.stamp  ## seawall-resilience on every Python here, oldest and newest gRPC
 	@$(BIN)/python -m pytest -m dist

@@ -176,6 +176,11 @@ class Fault:
             and link.spec.target == region
             and (not gateway or link.name.endswith(f"-{gateway}"))
         ]
+        if not found and self._lab.flavour != "embedded":
+            raise NoLinksError(
+                "the lab runs on a database given by URL, and no link of the lab leads "
+                "to it: its faults must come from elsewhere"
+            )
         if not found:
             where = f"gateway {gateway}" if gateway else f"{region}'s database"
             raise NoLinksError(f"no link leads to {where}")

@@ -47,8 +47,8 @@ class Lab:
     admin: Mapping[str, str]
     catalogue: Mapping[str, Any]
     tls: str = field(default="")
-    # embedded, cockroach or postgres.
-    flavour: str = "embedded"
+    # "embedded", or what kind of database was given by URL; then no link leads to it.
+    flavour: str = field(default="embedded")
 
     def addresses(self, service: str) -> dict[str, list[str]]:
         """Every instance of a service, by region."""
@@ -110,7 +110,7 @@ def _lab(document: Mapping[str, Any]) -> Lab:
         admin=dict(document["database"]["admin"]),
         catalogue=dict(document["catalogue"]),
         tls=str(document.get("tls") or ""),
-        flavour=str(document["database"].get("flavour") or "embedded"),
+        flavour=str(document["database"].get("flavour", "embedded")),
     )
 
 

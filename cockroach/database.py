@@ -9,21 +9,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from opentelemetry import trace
 from sqlalchemy import Row
 from sqlalchemy.sql import Executable
 
-from cockroach import spans, transaction
+from cockroach import spans
+from cockroach.attempts import Known
 from cockroach.errors import (
-    ConnectionLostError,
     ConnectRefusedError,
-    DatabaseError,
     DeadlineSpentError,
-    OutOfRetriesError,
-    TransactionConflictError,
+    TooManyConnectionsError,
 )
 from cockroach.explain import plan_of
 from cockroach.fleet import Fleet
@@ -35,23 +33,26 @@ from cockroach.policy import DataPolicy
 from cockroach.pools import PoolStats
 from cockroach.probing import Probing
 from cockroach.routing import Router
+from cockroach.runner import Resolve, Runner, Work
 from cockroach.spans import Note
+from cockroach.stale import Stale, StaleReads
 from cockroach.topology import DatabaseTarget, nearest, rtt_ms
 from cockroach.transaction import Transaction
 from cockroach.warmth import Warmth
-from resilience import (
-    DeadlineRefused,
-    Listener,
-    RetryRefused,
-    RetryScheduled,
-    current_deadline,
-)
+from resilience import DeadlineRefused, Listener, current_deadline
 
-__all__ = ["DataPolicy", "Database", "DatabaseTarget", "Result", "Transaction"]
+__all__ = [
+    "DataPolicy",
+    "Database",
+    "DatabaseTarget",
+    "Known",
+    "Result",
+    "Stale",
+    "Transaction",
+]
 
 T = TypeVar("T")
 
-_RETRYABLE = (TransactionConflictError, ConnectionLostError, ConnectRefusedError)
 _NOTICEABLE_WAIT_S = 0.001
 
 
@@ -90,7 +91,7 @@ class Database:
             clock=clock,
             rng=self._rng,
         )
-        self._warmth = Warmth(self._fleet, self._router, region=region)
+        self._warmth = Warmth(self._fleet, self._router, region=region, rng=self._rng)
         self._health: dict[str, RegionHealth] = {}
         self._probing = Probing(
             self._fleet,
@@ -98,11 +99,24 @@ class Database:
             region=region,
             tracer=self._tracer,
             clock=clock,
-            on_close=lambda: self._later(self._warmth.fill_quietly(self._now)),
+            on_close=self._recovered,
         )
         self._leaving: set[asyncio.Task[None]] = set()
         self._plans = Plans(
             self._explain, plans or PlanPolicy(), clock=clock, rng=self._rng
+        )
+        self._runner = Runner(
+            self._present, self._lease, rng=self._rng, listener=listener
+        )
+        self._stale = StaleReads(
+            target,
+            self._fleet,
+            self._router,
+            region=region,
+            policy=self._present,
+            home=self._runner.statement,
+            tracer=self._tracer,
+            clock=clock,
         )
         self._now = policy()
         self._fleet.apply(self._now)
@@ -138,12 +152,17 @@ class Database:
         params: Params = None,
         *,
         key: object = None,
+        stale: Stale | None = None,
     ) -> Sequence[Row[Any]]:
         """Run one statement and return its rows. Raises DatabaseError.
 
         `key` says in traces which loads are identical; by default a checksum of the
-        parameters does.
+        parameters does. With `stale` the answer may be that old, and comes from near
+        the client where something near has one; see `cockroach.stale`.
         """
+        if stale is not None:
+            result = await self._stale.fetch(home, statement, params, key, stale)
+            return result.rows
         return (await self.execute(home, statement, params, key=key)).rows
 
     async def execute(
@@ -155,40 +174,22 @@ class Database:
         key: object = None,
     ) -> Result:
         """Run one statement and return rows and row count. Raises DatabaseError."""
-        policy = self._present()
-        if policy.single_statements == "transaction":
-
-            async def only(one: Transaction) -> Result:
-                return await one.execute(statement, params, key=key)
-
-            return await self.transaction(home, only)
-        lost = 0
-        while True:
-            try:
-                return await self._autocommit(policy, home, statement, params, key)
-            except _RETRYABLE as error:
-                lost += 1
-                await self._pause(policy, home, "statement", lost, error)
-                policy = self._present()
+        return await self._runner.statement(home, statement, params, key)
 
     async def transaction(
-        self, home: str, work: Callable[[Transaction], Awaitable[T]]
+        self, home: str, work: Work[T], *, resolve: Resolve[T] | None = None
     ) -> T:
         """Run work in a SERIALIZABLE transaction, again as a whole when it is lost.
 
         The work may run several times, so it must have no effect elsewhere; it should
-        write rows of one region only. Raises what the work raises, or DatabaseError:
-        AmbiguousCommitError when the connection went during COMMIT.
+        write rows of one region only. Raises what the work raises, or DatabaseError.
+
+        A commit that was not confirmed is never repeated blindly. `resolve` looks for
+        the idempotency key that the work writes and returns `Known(result)` when it is
+        there, None when not, and only then does the work run again. Without it, and
+        where the look gives no answer, AmbiguousCommitError is raised.
         """
-        lost = 0
-        while True:
-            policy = self._present()
-            try:
-                lease = await self._lease(policy, home)
-                return await transaction.attempt(lease, work)
-            except _RETRYABLE as error:
-                lost += 1
-                await self._pause(policy, home, "transaction", lost, error)
+        return await self._runner.transaction(home, work, resolve)
 
     def breaker_state(self, home: str) -> str:
         """Tell the state of a region's breaker: closed, open or half_open."""
@@ -220,6 +221,7 @@ class Database:
         there ends, then its connections are closed.
         """
         self._router.retarget(target)
+        self._stale.retarget(target)
         self._fleet.keep(target.gateways)
         self._later(self._warmth.fill_quietly(self._now))
 
@@ -238,26 +240,6 @@ class Database:
     def pool_stats(self) -> list[PoolStats]:
         """Count the connections of every gateway's pool, now."""
         return self._fleet.stats()
-
-    async def _autocommit(
-        self,
-        policy: DataPolicy,
-        home: str,
-        statement: Executable,
-        params: Params,
-        key: object,
-    ) -> Result:
-        lease = await self._lease(policy, home)
-        try:
-            result = await lease.run(statement, params, key, alone=True)
-        except asyncio.CancelledError:
-            lease.leave()
-            raise
-        except BaseException:
-            lease.give_back()
-            raise
-        lease.give_back()
-        return result
 
     async def _lease(self, policy: DataPolicy, home: str) -> Lease:
         deadline = current_deadline()
@@ -283,7 +265,7 @@ class Database:
             began = self._clock()
             try:
                 session = await pool.acquire()
-            except ConnectRefusedError:
+            except (ConnectRefusedError, TooManyConnectionsError):
                 health.refused(decision.gateway.name, self._clock() - began)
                 raise
             finally:
@@ -295,45 +277,14 @@ class Database:
                 pool.release(session)
                 raise health.refusal()
         note = Note(self._tracer, decision, plans=self._plans)
-        return Lease(session, pool, note, home=home, health=health)
-
-    async def _pause(
-        self, policy: DataPolicy, home: str, what: str, lost: int, error: DatabaseError
-    ) -> None:
-        """Wait before the next attempt, or raise when there is to be none."""
-        delay = transaction.pause_s(lost, self._rng)
-        deadline = current_deadline()
-        reason = ""
-        if lost >= policy.transaction_attempts:
-            reason = "attempts"
-        elif deadline is not None and deadline.remaining() <= delay:
-            reason = "deadline"
-        code = error.sqlstate or type(error).__name__
-        if not reason:
-            self._tell(
-                RetryScheduled(
-                    target=_name(home),
-                    method=what,
-                    attempt=lost,
-                    delay_s=delay,
-                    code=code,
-                )
-            )
-            await asyncio.sleep(delay)
-            return
-        if policy.transaction_attempts > 1:
-            self._tell(
-                RetryRefused(
-                    target=_name(home),
-                    method=what,
-                    attempt=lost,
-                    reason=reason,  # type: ignore[arg-type]
-                    code=code,
-                )
-            )
-        if isinstance(error, TransactionConflictError):
-            raise OutOfRetriesError(lost, why=reason, sqlstate=code) from error
-        raise error
+        return Lease(
+            session,
+            pool,
+            note,
+            home=home,
+            health=health,
+            bound_s=policy.statement_timeout_s,
+        )
 
     def _present(self) -> DataPolicy:
         policy = self._policy()
@@ -362,6 +313,9 @@ class Database:
     def _probe(self, health: RegionHealth) -> None:
         if self._health.get(health.home) is health:
             self._probing.wake(health)
+
+    def _recovered(self) -> None:
+        self._later(self._warmth.fill_quietly(self._now, spread=True))
 
     async def _explain(self, planned: Planned) -> Plan | None:
         home = planned.home

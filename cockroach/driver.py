@@ -41,6 +41,8 @@ class Cursor(psycopg.AsyncCursor[Any]):
         note: spans.Note | None = self._conn.note  # type: ignore[attr-defined]
         if note is None:
             return await super().execute(query, params, prepare=prepare, binary=binary)
+        if note.rewrite is not None:
+            query = note.rewrite(query)
         span = note.start(query, params)
         began = _perf()
         try:

@@ -3,7 +3,10 @@
     DatabaseError
      * DatabaseUnavailableError     the region's database cannot be asked now
         * ConnectionLostError       went away before anything could be committed
+           * StalePlanError         a prepared statement outlived its table's shape
         * ConnectRefusedError       a gateway did not let us in
+        * TooManyConnectionsError   it has no place for another connection
+        * LicenceThrottledError     CockroachDB without a licence takes five at most
      * PoolExhaustedError           no connection came free in time
      * StatementTimeoutError        the server gave up on a statement
      * DeadlineSpentError           the caller's time was over before it was sent
@@ -12,26 +15,25 @@
      * AmbiguousCommitError         committed or not: repeat with the same key
      * ConstraintError              a unique, foreign key or check constraint said no
      * StatementError               the statement itself is wrong
+        * WrongRegionError          it may not leave its home region, and would
 
-Each carries `status`, the gRPC status name that fits it at a service's edge.
+Each carries `status`, the gRPC status name that fits it at a service's edge, and
+`repeat`, what a runner may do about it: nothing, run the whole again, or first find
+out whether it happened.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-CONFLICTS = frozenset({"40001", "40P01", "55P03"})
-_AMBIGUOUS = frozenset({"40003"})
-# The server refused or never began: nothing was done.
-_NEVER_BEGAN = frozenset({"08001", "08004", "57P03", "53300", "XXC02"})
-# The server went away while it worked.
-_LOST = frozenset({"08000", "08003", "08006", "08007", "57P01", "57P02", "57P05"})
+Repeat = Literal["never", "whole", "resolve"]
 
 
 class DatabaseError(Exception):
     """Base of all; `sqlstate` is what the server said, None when it said nothing."""
 
     status: ClassVar[str] = "INTERNAL"
+    repeat: ClassVar[Repeat] = "never"
 
     def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
         super().__init__(message)
@@ -84,7 +86,11 @@ class PoolExhaustedError(DatabaseError):
 
 
 class StatementTimeoutError(DatabaseError):
-    """The server cancelled the statement; inside a transaction nothing remains."""
+    """The statement took too long; inside a transaction nothing remains of it.
+
+    The server gave up on it, or we on the server: its own limit does not see a link
+    that is slow.
+    """
 
     status = "DEADLINE_EXCEEDED"
 
@@ -99,10 +105,13 @@ class TransactionConflictError(DatabaseError):
     """Another transaction won (40001, 40P01, 55P03): repeat the whole of it."""
 
     status = "ABORTED"
+    repeat: ClassVar[Repeat] = "whole"
 
 
 class OutOfRetriesError(TransactionConflictError):
-    """Every attempt the policy or the deadline allows was lost."""
+    """Every attempt that policy, budget and deadline allow was lost."""
+
+    repeat: ClassVar[Repeat] = "never"
 
     def __init__(self, attempts: int, *, why: str, sqlstate: str | None) -> None:
         super().__init__(
@@ -116,10 +125,12 @@ class OutOfRetriesError(TransactionConflictError):
 class AmbiguousCommitError(DatabaseError):
     """The connection went while a commit was under way: it happened or it did not.
 
-    Never undo on it: repeat the whole with the same idempotency key.
+    Never undo on it, and never repeat it blindly: look for the idempotency key, or
+    repeat the whole with the same key.
     """
 
     status = "UNAVAILABLE"
+    repeat: ClassVar[Repeat] = "resolve"
 
     def __init__(self, region: str, *, sqlstate: str | None = None) -> None:
         super().__init__(
@@ -146,42 +157,37 @@ class StatementError(DatabaseError):
     """The server or the driver could not make sense of the statement."""
 
 
+class WrongRegionError(StatementError):
+    """A statement that may not leave its home region would have (XCHR1, XCHR2).
+
+    CockroachDB says so where `enforce_home_region` is on.
+    """
+
+
 class ConnectionLostError(DatabaseUnavailableError):
     """The connection went before anything could have been committed."""
+
+    repeat: ClassVar[Repeat] = "whole"
+
+
+class StalePlanError(ConnectionLostError):
+    """A prepared statement outlived its table's shape: a new connection has none."""
 
 
 class ConnectRefusedError(DatabaseUnavailableError):
     """A gateway did not let us in; another one of the region may."""
 
+    repeat: ClassVar[Repeat] = "whole"
 
-def translate(  # noqa: PLR0911 - a table of cases
-    error: BaseException, *, region: str, lost: bool, may_commit: bool
-) -> DatabaseError:
-    """Make one of ours from a driver's error.
 
-    `lost` says that the connection is gone, `may_commit` that the statement could
-    have committed something by itself (COMMIT, or a write outside a transaction).
+class TooManyConnectionsError(DatabaseUnavailableError):
+    """A server has no place for another connection: asking again makes it worse."""
+
+    status = "RESOURCE_EXHAUSTED"
+
+
+class LicenceThrottledError(DatabaseUnavailableError):
+    """CockroachDB without a valid licence takes five transactions at a time (XXC02).
+
+    No retry cures it: somebody has to set `enterprise.license`.
     """
-    state: str | None = getattr(error, "sqlstate", None)
-    if state in CONFLICTS:
-        return TransactionConflictError(_text(error), sqlstate=state)
-    if state in _AMBIGUOUS:
-        return AmbiguousCommitError(region, sqlstate=state)
-    if state in _NEVER_BEGAN:
-        reason = "too_many_connections" if state == "53300" else "remote_region"
-        return DatabaseUnavailableError(region, reason, sqlstate=state)
-    if lost or state in _LOST:
-        if may_commit:
-            return AmbiguousCommitError(region, sqlstate=state)
-        return ConnectionLostError(region, "connection_lost", sqlstate=state)
-    if state == "57014":
-        return StatementTimeoutError(_text(error), sqlstate=state)
-    if state is not None and state.startswith("23"):
-        constraint = getattr(getattr(error, "diag", None), "constraint_name", None)
-        return ConstraintError(_text(error), sqlstate=state, constraint=constraint)
-    return StatementError(_text(error), sqlstate=state)
-
-
-def _text(error: BaseException) -> str:
-    # The first line names the trouble; DETAIL lines quote the values of rows.
-    return str(error).partition("\n")[0]

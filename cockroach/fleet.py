@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from opentelemetry import trace
 
@@ -40,6 +40,8 @@ class Fleet:
         self._retired: list[GatewayPool] = []
         self._shape: tuple[object, ...] = ()
         self._sizes: tuple[int, int, float] = (1, 0, 1.0)
+        self._idle_s = 0.0
+        self._renew = False
 
     def __repr__(self) -> str:
         return f"{list(self._pools.values())!r}"
@@ -50,11 +52,13 @@ class Fleet:
         Old pools serve those who wait, then close their connections.
         """
         sizes = (policy.pool_size, policy.pool_overflow, policy.pool_timeout_s)
-        shape = (policy.gateway_choice, policy.warm, *sizes)
+        shape = (policy.gateway_choice, policy.warm, policy.pool_idle_s, *sizes)
         if shape == self._shape:
             return False
         self._shape = shape
         self._sizes = sizes
+        self._idle_s = policy.pool_idle_s
+        self._renew = policy.warm
         old = [one for one in self._retired if not one.empty]
         old.extend(self._pools.values())
         for pool in self._pools.values():
@@ -83,6 +87,8 @@ class Fleet:
                 size=size,
                 overflow=overflow,
                 timeout_s=timeout_s + _OPENING_TRIPS * self._trip_s(gateway),
+                idle_s=self._idle_s,
+                renew=self._renew,
                 clock=self._clock,
                 rng=self._rng,
             )
@@ -115,14 +121,22 @@ class Fleet:
         return 0 if pool is None else pool.busy
 
     async def fill(
-        self, gateways: Sequence[Gateway], *, at_most: int | None = None
+        self,
+        gateways: Sequence[Gateway],
+        *,
+        at_most: int | None = None,
+        pace: Callable[[], Callable[[], Awaitable[None]]] | None = None,
     ) -> None:
         """Open the kept connections of some gateways, one at a time at each.
 
-        Raises ConnectRefusedError when one does not let us in.
+        `pace` makes, for each gateway, what is awaited before each one.
+        Raises DatabaseUnavailableError when one does not let us in.
         """
         await asyncio.gather(
-            *(self.pool(one).fill(at_most=at_most) for one in gateways)
+            *(
+                self.pool(one).fill(at_most=at_most, pause=pace() if pace else None)
+                for one in gateways
+            )
         )
 
     def refuse_waiting(self, gateways: Sequence[Gateway], error: Exception) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +17,15 @@ from cockroach.errors import (
     AmbiguousCommitError,
     DatabaseError,
     DatabaseUnavailableError,
+    StalePlanError,
     StatementError,
     StatementTimeoutError,
-    translate,
 )
 from cockroach.health import RegionHealth
 from cockroach.pools import GatewayPool
 from cockroach.sessions import Session
 from cockroach.spans import Note
+from cockroach.sqlstates import first_line, translate
 from resilience import Permit
 
 Params = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
@@ -43,7 +44,16 @@ class Result:
 class Lease:
     """One session in the hands of one caller, until give_back or leave."""
 
-    __slots__ = ("_health", "_home", "_note", "_pool", "session")
+    __slots__ = (
+        "_bound_s",
+        "_health",
+        "_home",
+        "_note",
+        "_pool",
+        "_stale_plan",
+        "abandoned",
+        "session",
+    )
 
     def __init__(
         self,
@@ -53,8 +63,12 @@ class Lease:
         *,
         home: str,
         health: RegionHealth,
+        bound_s: float = 0.0,
     ) -> None:
         self.session = session
+        self.abandoned = False
+        self._stale_plan = False
+        self._bound_s = bound_s
         self._pool = pool
         self._note = note
         self._home = home
@@ -70,16 +84,9 @@ class Lease:
         still waiting for its answer: then only `leave` may follow.
         """
         self._note.key = key
-        health = self._health
-        permit = health.permit()
-        try:
-            result = await self.session.connection.execute(statement, params)
-        except BaseException as error:
-            failure = self._failed(error, permit, alone=alone)
-            if failure is error:
-                raise
-            raise failure from error
-        self._answered(permit, ok=True)
+        result = await self._bounded(
+            self.session.connection.execute(statement, params), alone=alone
+        )
         if result.returns_rows:
             rows = result.fetchall()
             return Result(rows, len(rows))
@@ -88,16 +95,39 @@ class Lease:
     async def control(self, text: str, *, commits: bool = False) -> None:
         """Send BEGIN, COMMIT or ROLLBACK. Raises as `run` does."""
         self._note.key = None
+        await self._bounded(
+            self.session.connection.exec_driver_sql(text), alone=commits
+        )
+
+    async def _bounded(self, sent: Awaitable[Any], *, alone: bool) -> Any:
+        if not self._bound_s:
+            return await self._judged(sent, alone=alone)
+        try:
+            async with asyncio.timeout(self._bound_s) as bound:
+                return await self._judged(sent, alone=alone)
+        except TimeoutError as error:
+            if not bound.expired():
+                raise
+            # Not asked to stop: that would cost the connection. The answer may come.
+            self.abandoned = True
+            if alone and _can_commit(self._note.text):
+                raise AmbiguousCommitError(self._home) from error
+            raise StatementTimeoutError(
+                f"no answer within {self._bound_s:g} s"
+            ) from error
+
+    async def _judged(self, sent: Awaitable[Any], *, alone: bool) -> Any:
         health = self._health
         permit = health.permit()
         try:
-            await self.session.connection.exec_driver_sql(text)
+            result = await sent
         except BaseException as error:
-            failure = self._failed(error, permit, alone=commits)
+            failure = self._failed(error, permit, alone=alone)
             if failure is error:
                 raise
             raise failure from error
         self._answered(permit, ok=True)
+        return result
 
     @property
     def in_transaction(self) -> bool:
@@ -106,8 +136,14 @@ class Lease:
 
     def give_back(self) -> None:
         """Return a session that is done; a broken one is replaced."""
+        if self.abandoned:
+            self.leave()
+            return
         self.session.driver.note = None
-        self._pool.release(self.session)
+        if self._stale_plan:
+            self._pool.discard(self.session)
+        else:
+            self._pool.release(self.session)
 
     def leave(self) -> None:
         """Walk away in the middle; the session is cleaned up behind our back."""
@@ -147,14 +183,17 @@ class Lease:
                 lost=driver.closed,
                 may_commit=alone and _can_commit(note.text),
             )
-            if isinstance(translated, _UNHEALTHY):
+            if isinstance(translated, StalePlanError):
+                self._stale_plan = True
+                health.release(permit)
+            elif isinstance(translated, _UNHEALTHY):
                 self._answered(permit, ok=False)
             else:
                 health.release(permit)
             return translated
         health.release(permit)
         if isinstance(error, SQLAlchemyError):
-            return StatementError(str(error).partition("\n")[0])
+            return StatementError(first_line(error))
         return error
 
 

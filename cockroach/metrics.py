@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from cockroach.database import Database
+from cockroach.pools import WAIT_BUCKETS
 
 METRIC_CONNECTIONS = "seawall_db_pool_connections"
 METRIC_LIMIT = "seawall_db_pool_limit"
@@ -16,6 +23,7 @@ METRIC_OPENED = "seawall_db_pool_opened"
 METRIC_DISCARDED = "seawall_db_pool_discarded"
 METRIC_EXHAUSTED = "seawall_db_pool_exhausted"
 METRIC_DECISIONS = "seawall_db_gateway_decisions"
+METRIC_WAIT_SECONDS = "seawall_db_pool_wait_seconds"
 
 _LABELS = ("gateway", "gateway_region")
 
@@ -46,6 +54,9 @@ class PoolCollector(Collector):
         exhausted = CounterMetricFamily(
             METRIC_EXHAUSTED, "Waits that ended without a connection", labels=_LABELS
         )
+        waits = HistogramMetricFamily(
+            METRIC_WAIT_SECONDS, "Waits for a connection", labels=_LABELS
+        )
         for pool in self._database.pool_stats():
             labels = (pool.gateway, pool.region)
             connections.add_metric((*labels, "idle"), pool.idle)
@@ -56,7 +67,13 @@ class PoolCollector(Collector):
             opened.add_metric(labels, pool.opened)
             discarded.add_metric(labels, pool.discarded)
             exhausted.add_metric(labels, pool.exhausted)
-        yield from (connections, limit, waiting, opened, discarded, exhausted)
+            bounds = [*(str(float(one)) for one in WAIT_BUCKETS), "+Inf"]
+            waits.add_metric(
+                labels,
+                list(zip(bounds, accumulate(pool.waits), strict=True)),
+                sum_value=pool.waited_s,
+            )
+        yield from (connections, limit, waiting, opened, discarded, exhausted, waits)
         decisions = CounterMetricFamily(
             METRIC_DECISIONS,
             "Gateways chosen, and why",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from resilience import BudgetConfig
+
 GatewayChoice = Literal[
     "round_robin_all",
     "least_connections_all",
@@ -34,8 +36,14 @@ class DataPolicy:
     `gateway_pick`: how the latter two choose inside the region.
     `single_statements`: BEGIN, statement and COMMIT, or one autocommit statement.
     `pool_*`: connections kept per gateway, more of them under load, and the seconds
-    that a caller waits for one. `warm`: open the kept ones before readiness.
+    that a caller waits for one; `pool_idle_s` closes one that nobody used for so
+    long, 0 never. `warm`: open the kept ones before readiness, and again after an
+    outage, each at a random moment of `warm_spread_s` seconds.
+    `statement_timeout_s`: how long a caller waits for one answer, 0 for ever; the
+    server's own limit does not see a slow link.
     `transaction_attempts`: how often a lost transaction is run in all.
+    `retry_budget`: the tokens that lost attempts on one home region take; None for
+    as many retries as `transaction_attempts` gives.
     `breaker_*`: one breaker per home region; calls slower than `breaker_slow_ms`
     (plus the round trip to that region) count against it.
     """
@@ -53,6 +61,10 @@ class DataPolicy:
     breaker_min_calls: int = 4
     breaker_open_s: float = 1.0
     breaker_permits: int = 2
+    statement_timeout_s: float = 0.0
+    retry_budget: BudgetConfig | None = None
+    pool_idle_s: float = 0.0
+    warm_spread_s: float = 1.0
 
     def __post_init__(self) -> None:
         if self.gateway_choice not in get_args(GatewayChoice):
@@ -65,6 +77,8 @@ class DataPolicy:
             raise ValueError("a pool keeps at least one connection and waits >= 0 s")
         if self.transaction_attempts < 1:
             raise ValueError("a transaction is attempted at least once")
+        if min(self.statement_timeout_s, self.pool_idle_s, self.warm_spread_s) < 0:
+            raise ValueError("timeouts and spreads are at least 0 s")
 
     @property
     def knows_homes(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -27,11 +28,21 @@ from cockroach.topology import Gateway
 # database does not find every client bound to the nodes that stayed.
 _LIFETIME_S = 900.0
 _DRAIN_S = 2.0
+# Connections being opened at once, whoever waits: after an outage everybody does, and
+# a server that has just come back has better things to do than to fork.
+_MOST_OPENING = 4
+_RETRY_AFTER_S = 1.0
+# Upper bounds of the buckets that waits for a connection are counted in, in seconds.
+WAIT_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStats:
-    """One pool at one moment; the last three are totals since it was made."""
+    """One pool at one moment; from `opened` on they are totals since it was made.
+
+    `waits` has the number of waits up to each of WAIT_BUCKETS and one more for those
+    above, `waited_s` their sum. A caller that found an idle connection did not wait.
+    """
 
     gateway: str
     region: str
@@ -43,10 +54,16 @@ class PoolStats:
     opened: int
     discarded: int
     exhausted: int
+    waits: tuple[int, ...]
+    waited_s: float
 
 
 class GatewayPool:
-    """The sessions of one gateway in one process."""
+    """The sessions of one gateway in one process.
+
+    `idle_s`: a session that nobody used for so long is closed, 0 for never. `renew`:
+    one that was closed for its age is replaced at once, not when it is missed.
+    """
 
     def __init__(
         self,
@@ -56,6 +73,8 @@ class GatewayPool:
         size: int,
         overflow: int,
         timeout_s: float,
+        idle_s: float = 0.0,
+        renew: bool = False,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
@@ -63,6 +82,10 @@ class GatewayPool:
         self.size = size
         self.limit = size + overflow
         self.timeout_s = timeout_s
+        self.idle_s = idle_s
+        self._renew = renew
+        self._waits = [0] * (len(WAIT_BUCKETS) + 1)
+        self._waited_s = 0.0
         self._connect = connect
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - spreads expiry only
@@ -103,6 +126,8 @@ class GatewayPool:
             opened=self._opened,
             discarded=self._discarded,
             exhausted=self._exhausted,
+            waits=tuple(self._waits),
+            waited_s=self._waited_s,
         )
 
     def take_idle(self) -> Session | None:
@@ -128,6 +153,7 @@ class GatewayPool:
             raise DatabaseUnavailableError(self.gateway.region, "closed")
         bound = self.timeout_s if timeout_s is None else min(timeout_s, self.timeout_s)
         loop = asyncio.get_running_loop()
+        began = self._clock()
         waiter: asyncio.Future[Session] = loop.create_future()
         self._waiters.append(waiter)
         self._open_for_waiters()
@@ -140,16 +166,26 @@ class GatewayPool:
             raise
         finally:
             timer.cancel()
+            self._count_wait(self._clock() - began)
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
 
     def release(self, session: Session) -> None:
         """Give a session back; one that is broken or too old is replaced."""
-        if session.expires_at <= self._clock() or not session.usable:
+        now = self._clock()
+        if session.expires_at <= now or not session.usable:
+            aged = session.usable
             self.discard(session)
+            if aged:
+                self._replace()
             return
         self._busy -= 1
+        session.idle_since = now
         self._hand_over(session)
+        if self._idle and self._outlived(self._idle[0], now):
+            # The one at the bottom: in use they are taken and put back at the top.
+            self._throw_away(self._idle.pop(0))
+            self._replace()
 
     def discard(self, session: Session) -> None:
         """Give a session back that must not be used again."""
@@ -183,10 +219,16 @@ class GatewayPool:
                 waiter.set_exception(error)
         self._waiters.clear()
 
-    async def fill(self, *, at_most: int | None = None, concurrency: int = 1) -> None:
+    async def fill(
+        self,
+        *,
+        at_most: int | None = None,
+        concurrency: int = 1,
+        pause: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         """Open the kept sessions that are missing, few at a time.
 
-        `at_most` stops short of the pool's size.
+        `at_most` stops short of the pool's size; `pause` is awaited before each one.
 
         Raises DatabaseUnavailableError when the gateway refuses one.
         """
@@ -194,6 +236,10 @@ class GatewayPool:
 
         async def opener() -> None:
             while not self._retired and self._total() < wanted:
+                if pause is not None:
+                    await pause()
+                    if self._retired or self._total() >= wanted:
+                        return
                 await self._open()
 
         results = await asyncio.gather(
@@ -223,6 +269,19 @@ class GatewayPool:
     def _total(self) -> int:
         return len(self._idle) + self._busy + self._opening
 
+    def _outlived(self, session: Session, now: float) -> bool:
+        unused = now - session.idle_since
+        return session.expires_at <= now or 0 < self.idle_s <= unused
+
+    def _replace(self) -> None:
+        if self._renew and not self._retired and self._total() < self.size:
+            self._opening += 1
+            self._spawn(self._open_one())
+
+    def _count_wait(self, waited_s: float) -> None:
+        self._waits[bisect_left(WAIT_BUCKETS, waited_s)] += 1
+        self._waited_s += waited_s
+
     def _hand_over(self, session: Session) -> None:
         while self._waiters:
             waiter = self._waiters.popleft()
@@ -238,7 +297,7 @@ class GatewayPool:
     def _open_for_waiters(self) -> None:
         while (
             not self._closed
-            and self._opening < len(self._waiters)
+            and self._opening < min(len(self._waiters), _MOST_OPENING)
             and self._total() < self.limit
         ):
             self._opening += 1
@@ -264,7 +323,9 @@ class GatewayPool:
         finally:
             self._opening -= 1
         self._opened += 1
+        session.idle_since = self._clock()
         self._hand_over(session)
+        self._open_for_waiters()
 
     def _expire(self, waiter: asyncio.Future[Session], waited_s: float) -> None:
         if waiter.done():
@@ -276,7 +337,11 @@ class GatewayPool:
         else:
             self._exhausted += 1
             error = PoolExhaustedError(
-                self.gateway.name, waited_s=waited_s, limit=self.limit
+                self.gateway.name,
+                waited_s=waited_s,
+                limit=self.limit,
+                # Spread, or everybody who was refused now comes back together.
+                retry_after_s=_RETRY_AFTER_S * self._rng.uniform(0.5, 1.5),
             )
         waiter.set_exception(error)
 

@@ -235,6 +235,23 @@ class Router:
                 best, least = at, value
         return usable[best], scores
 
+    def near(self, home: str, gateway: Gateway, *, probe: bool = False) -> Decision:
+        """Describe a read of a home's rows at a gateway or replica near the client."""
+        attributes = {
+            names.DB_SYSTEM: _SYSTEM[self._target.flavour],
+            names.DB_NAMESPACE: self._target.dbname,
+            names.SERVER_ADDRESS: gateway.host,
+            names.SERVER_PORT: gateway.port,
+            names.GATEWAY_NAME: gateway.name,
+            names.GATEWAY_REGION: gateway.region,
+            names.CLIENT_REGION: self._region,
+            names.HOME_REGION: home,
+            names.BALANCER_REASON: "stale_read",
+        }
+        if probe:
+            attributes[names.DB_PROBE] = True
+        return Decision(gateway, home, attributes)
+
     def _decision(
         self,
         policy: str,

@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from cockroach.driver import Connection, Cursor, connection_class
-from cockroach.errors import ConnectRefusedError
-from cockroach.topology import DatabaseTarget, Gateway
+from cockroach.sqlstates import refused
+from cockroach.topology import DatabaseTarget, Gateway, Replica
 
 # Sessions of every gateway come from one engine: they share the dialect and the
 # compiled statements, and the server's version is asked for once.
@@ -29,13 +29,25 @@ _gateway: ContextVar[Gateway] = ContextVar("gateway")
 _OPTIONS = (
     "-c default_transaction_isolation=serializable"
     " -c statement_timeout=15000 -c lock_timeout=3000"
+    # A client that went away in the middle holds its locks for no longer.
+    " -c idle_in_transaction_session_timeout=30000"
 )
 
 
 class Session:
-    """One open connection; `expires_at` is when its pool replaces it."""
+    """One open connection; `expires_at` is when its pool replaces it.
 
-    __slots__ = ("_poll", "connection", "driver", "expires_at", "gateway")
+    `idle_since` is when its pool last had it back.
+    """
+
+    __slots__ = (
+        "_poll",
+        "connection",
+        "driver",
+        "expires_at",
+        "gateway",
+        "idle_since",
+    )
 
     def __init__(
         self,
@@ -48,6 +60,7 @@ class Session:
         self.connection = connection
         self.driver = driver
         self.expires_at = expires_at
+        self.idle_since = 0.0
         self._poll: Any = select.poll()
         self._poll.register(driver.pgconn.socket, select.POLLIN)
 
@@ -106,11 +119,15 @@ class SessionFactory:
             "connect_timeout": max(2, round(connect_timeout_s)),
             "options": _OPTIONS,
             "gssencmode": "disable",
+            "keepalives": 1,
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
+            # Keepalives only ask an idle peer; this is for one that went while we sent.
+            "tcp_user_timeout": 10_000,
             # Preparing would cost a round trip of its own now and then.
             "prepare_threshold": None,
+            **target.options,
         }
         if target.flavour == "embedded":
             # Loopback only; asking for TLS would cost a round trip per connection.
@@ -128,12 +145,15 @@ class SessionFactory:
         )
 
     async def open(self, gateway: Gateway, *, expires_at: float) -> Session:
-        """Connect to a gateway. Raises ConnectRefusedError."""
+        """Connect to a gateway.
+
+        Raises ConnectRefusedError, or TooManyConnectionsError where it is full.
+        """
         _gateway.set(gateway)
         try:
             connection = await self.engine.connect()
         except (DBAPIError, OSError) as error:
-            raise _refused(gateway, error) from error
+            raise refused(error, region=gateway.region) from error
         try:
             driver = (await connection.get_raw_connection()).driver_connection
         except asyncio.CancelledError:
@@ -149,17 +169,7 @@ class SessionFactory:
     async def _connect(self, **arguments: Any) -> Connection:
         gateway = _gateway.get()
         arguments |= {"host": gateway.host, "port": gateway.port}
+        if isinstance(gateway, Replica):
+            # A standby takes no SERIALIZABLE; each read there is a statement alone.
+            arguments["options"] += r" -c default_transaction_isolation=read\ committed"
         return await self._driver.connect(**arguments, cursor_factory=Cursor)
-
-
-def _refused(gateway: Gateway, error: Exception) -> ConnectRefusedError:
-    cause = getattr(error, "orig", error)
-    state = getattr(cause, "sqlstate", None)
-    text = str(cause)
-    if state == "53300" or "too many clients" in text or "remaining connection" in text:
-        reason = "too_many_connections"
-    elif "timeout" in text:
-        reason = "connect_timeout"
-    else:
-        reason = "connect_failed"
-    return ConnectRefusedError(gateway.region, reason, sqlstate=state)

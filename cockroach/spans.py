@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from opentelemetry import trace
@@ -20,6 +22,9 @@ from cockroach.routing import Decision
 from observability import names
 
 _CLIENT = SpanKind.CLIENT
+_also: ContextVar[Mapping[str, Any] | None] = ContextVar(
+    "span_attributes", default=None
+)
 
 
 class Note:
@@ -27,9 +32,18 @@ class Note:
 
     The driver writes back `elapsed_s`, the time the last one spent on the wire.
     `plans` ends the spans of slow and sampled ones; without it none has a plan.
+    `rewrite` makes of a statement's text what is sent instead.
     """
 
-    __slots__ = ("decision", "elapsed_s", "key", "plans", "text", "tracer")
+    __slots__ = (
+        "decision",
+        "elapsed_s",
+        "key",
+        "plans",
+        "rewrite",
+        "text",
+        "tracer",
+    )
 
     def __init__(
         self,
@@ -43,6 +57,7 @@ class Note:
         self.decision = decision
         self.key = key
         self.plans = plans
+        self.rewrite: Callable[[str], str] | None = None
         self.elapsed_s = 0.0
         self.text = ""
 
@@ -57,6 +72,8 @@ class Note:
             attributes[names.BALANCER_SCORES] = self.decision.scores_text
         if batch > 1:
             attributes[names.DB_BATCH_SIZE] = batch
+        if (also := _also.get()) is not None:
+            attributes.update(also)
         return self.tracer.start_span(name, kind=_CLIENT, attributes=attributes)
 
     def end(self, span: Span, elapsed_s: float, params: object) -> None:
@@ -76,6 +93,16 @@ class Note:
             span,
             Planned(chosen.gateway, chosen.home, self.text, params, elapsed_s),
         )
+
+
+@contextmanager
+def also(attributes: Mapping[str, Any]) -> Iterator[None]:
+    """Put attributes on the spans of the statements sent inside."""
+    token = _also.set(attributes)
+    try:
+        yield
+    finally:
+        _also.reset(token)
 
 
 def load_key(key: object, params: object) -> str:

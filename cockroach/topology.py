@@ -17,6 +17,9 @@ PRIMARY = "us"
 
 Flavour = Literal["embedded", "cockroach", "postgres"]
 
+# What of libpq's parameters a database description may say about TLS.
+TLS_OPTIONS = frozenset({"sslmode", "sslrootcert", "sslcert", "sslkey"})
+
 _RTT_MS: Mapping[frozenset[str], float] = {
     frozenset(("us", "eu")): 80.0,
     frozenset(("us", "asia")): 160.0,
@@ -79,14 +82,30 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replica(Gateway):
+    """A read-only copy of the rows of region `of`, standing in `region`.
+
+    A PostgreSQL streaming standby of that region's server, say.
+    """
+
+    of: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseTarget:
-    """Everything a client needs to reach the shop's database."""
+    """Everything a client needs to reach the shop's database.
+
+    `replicas` answer reads that may be stale; nothing else is sent there.
+    """
 
     flavour: Flavour
     dbname: str
     user: str
     password: str = field(repr=False)
     gateways: tuple[Gateway, ...]
+    replicas: tuple[Replica, ...] = ()
+    #: TLS, in libpq's words; empty for its defaults.
+    options: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if self.flavour not in get_args(Flavour):
@@ -96,10 +115,28 @@ class DatabaseTarget:
             )
         if not self.gateways:
             raise TopologyError("a database needs at least one gateway")
+        unknown = sorted(set(self.options) - TLS_OPTIONS)
+        if unknown:
+            raise TopologyError(f"unknown database options: {', '.join(unknown)}")
 
     def in_region(self, region: str) -> tuple[Gateway, ...]:
         """List the gateways that stand in one region."""
         return tuple(one for one in self.gateways if one.region == region)
+
+    def replicas_of(self, home: str, region: str) -> tuple[Replica, ...]:
+        """List the copies of a home's rows that stand in a region."""
+        return tuple(r for r in self.replicas if r.of == home and r.region == region)
+
+    def parameters(self, gateway: Gateway) -> dict[str, Any]:
+        """Give what psycopg needs to connect to one of the gateways."""
+        return {
+            "host": gateway.host,
+            "port": gateway.port,
+            "dbname": self.dbname,
+            "user": self.user,
+            "password": self.password,
+            **self.options,
+        }
 
     def to_json(self) -> str:
         """As text for a file. It holds the password: keep the file to yourself."""
@@ -111,7 +148,8 @@ class DatabaseTarget:
         try:
             data: dict[str, Any] = json.loads(text)
             gateways = tuple(Gateway(**one) for one in data.pop("gateways"))
-            return cls(gateways=gateways, **data)
+            replicas = tuple(Replica(**one) for one in data.pop("replicas", ()))
+            return cls(gateways=gateways, replicas=replicas, **data)
         except TopologyError:
             raise
         except (ValueError, TypeError, KeyError, AttributeError) as error:

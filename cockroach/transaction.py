@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -21,9 +20,7 @@ from cockroach.lease import Lease, Params, Result
 T = TypeVar("T")
 
 BEGIN = "BEGIN ISOLATION LEVEL SERIALIZABLE"
-
-_BASE_S = 0.01
-_CAP_S = 0.5
+BEGIN_READ = "BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY"
 
 
 class Transaction:
@@ -55,15 +52,20 @@ class Transaction:
             raise
 
 
-async def attempt(lease: Lease, work: Callable[[Transaction], Awaitable[T]]) -> T:
+async def attempt(
+    lease: Lease,
+    work: Callable[[Transaction], Awaitable[T]],
+    *,
+    reads: bool = False,
+) -> T:
     """BEGIN, the work, COMMIT; ROLLBACK when the work raises. Gives the lease back.
 
-    Raises what the work raised, or DatabaseError; AmbiguousCommitError when COMMIT
-    was sent and not answered.
+    With `reads` the server refuses to write. Raises what the work raised, or
+    DatabaseError; AmbiguousCommitError when COMMIT was sent and not answered.
     """
     transaction = Transaction(lease)
     try:
-        await lease.control(BEGIN)
+        await lease.control(BEGIN_READ if reads else BEGIN)
         result = await work(transaction)
         if transaction.lost is not None:
             # The work swallowed it, but the server will not commit any more.
@@ -91,6 +93,9 @@ async def _commit(lease: Lease) -> None:
 
 
 async def _roll_back(lease: Lease) -> None:
+    if lease.abandoned:
+        lease.leave()  # its answer may still come, and is rolled back then
+        return
     try:
         if not lease.session.driver.closed and lease.in_transaction:
             await lease.control("ROLLBACK")
@@ -100,11 +105,3 @@ async def _roll_back(lease: Lease) -> None:
     except DatabaseError:
         pass  # the connection went too; the server rolls back by itself
     lease.give_back()
-
-
-def pause_s(attempt: int, rng: random.Random) -> float:
-    """Seconds before the attempt after `attempt` lost ones: full jitter, capped.
-
-    "Exponential backoff and jitter", AWS architecture blog: the whole range from 0.
-    """
-    return rng.uniform(0.0, min(_CAP_S, _BASE_S * 2.0**attempt))

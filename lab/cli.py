@@ -14,7 +14,10 @@ from lab.commands import (
     bench,
     certs,
     chaos,
+    cockroach,
+    cockroach_ranges,
     demo,
+    drill,
     flags,
     logs,
     report,
@@ -49,10 +52,13 @@ for command in (
     logs.logs,
     chaos.chaos,
     bench.bench,
+    drill.drill,
     report.report,
     certs.certs,
+    cockroach.cockroach,
 ):
     seawall.add_command(command)
+cockroach.cockroach.add_command(cockroach_ranges.ranges)
 
 
 def main() -> NoReturn:

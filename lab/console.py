@@ -19,7 +19,10 @@ from rich.progress import (
 
 from chaos.lab_state import NoLabError as NoLabFileError
 from chaos.runner import ExperimentError
+from cockroach.asking import NotReachableError
 from cockroach.embedded import EmbeddedError
+from cockroach.placing import PlacingError
+from cockroach.urls import UrlError
 from lab.children import ChildDiedError, PreloadError
 from lab.health import NotReadyError
 from lab.layout import PortsTakenError
@@ -47,6 +50,9 @@ EXPECTED = (
     ChildDiedError,
     NotReadyError,
     ReportError,
+    NotReachableError,
+    PlacingError,
+    UrlError,
     OSError,
 )
 

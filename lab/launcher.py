@@ -18,8 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cockroach.asking import Asking
 from cockroach.embedded import EmbeddedCluster
-from cockroach.topology import REGIONS
+from cockroach.placing import External, prepare
+from cockroach.topology import REGIONS, DatabaseTarget
+from cockroach.urls import DatabaseUrl
 from lab import flags, layout, profiles, state
 from lab.children import Children
 from lab.files import write_atomically
@@ -39,6 +42,10 @@ class LabConfig:
     port_base: int = layout.DEFAULT_PORT_BASE
     tls: Path | None = None
     fresh: bool = False
+    #: A database of the user's own instead of the embedded one, and whether its
+    #: schema may be brought forward and an empty one seeded.
+    database: DatabaseUrl | None = None
+    migrate: bool = False
 
 
 def _quiet(_message: str, _done: float) -> None:
@@ -55,13 +62,19 @@ class Lab:
         self.ready_s = 0.0
         self._stack = ExitStack()
         self._cluster: EmbeddedCluster | None = None
+        self._external: External | None = None
 
     @property
     def cluster(self) -> EmbeddedCluster:
-        """The database. Raises RuntimeError before the start."""
+        """The embedded database. Raises RuntimeError before the start or without it."""
         if self._cluster is None:
-            raise RuntimeError("the lab is not started")
+            raise RuntimeError("the lab is not started, or has no embedded database")
         return self._cluster
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of a database that is not the lab's own."""
+        return () if self._external is None else self._external.notes
 
     def start(self, progress: Progress = _quiet) -> None:
         """Start everything and wait until every service is SERVING.
@@ -110,6 +123,16 @@ class Lab:
         self._stack.close()
 
     def _start_database(self, links: LinksProcess, progress: Progress) -> None:
+        if self.config.database is not None:
+            progress("database: asking it", 0.1)
+            with Asking(self.config.database) as asked:
+                self._external = prepare(
+                    self.config.database, asked, may_migrate=self.config.migrate
+                )
+            # No link in between: whatever distance there is, the cluster has itself.
+            for region in REGIONS:
+                self._tell_of_database(region, self._external.target)
+            return
         root = self.config.folder / "database"
         if self.config.fresh and root.exists():
             shutil.rmtree(root)
@@ -118,10 +141,26 @@ class Lab:
         self._cluster = cluster
         cluster.start(lambda what: progress(f"database: {what}", 0.1))
         for region in REGIONS:
-            write_atomically(
-                self.config.folder / f"database-{region}.json",
-                cluster.target(region).to_json(),
-            )
+            self._tell_of_database(region, cluster.target(region))
+
+    def _tell_of_database(self, region: str, target: DatabaseTarget) -> None:
+        # With the password in it: readable by its owner alone.
+        write_atomically(
+            self.config.folder / f"database-{region}.json", target.to_json()
+        )
+
+    def _database(self) -> dict[str, Any]:
+        if self._external is not None:
+            return {
+                "flavour": self._external.target.flavour,
+                "admin": dict(self._external.admin()),
+                "measured_rtt_ms": {},
+            }
+        return {
+            "flavour": "embedded",
+            "admin": {r: self.cluster.admin_dsn(r) for r in REGIONS},
+            "measured_rtt_ms": self.cluster.measured_rtts(),
+        }
 
     def _environ(
         self, one: layout.Placement, listens: Mapping[str, str], otlp: str
@@ -183,11 +222,7 @@ class Lab:
             "policies": str(folder / "policies.json"),
             "runs": str(folder / "runs"),
             "tls": None if self.config.tls is None else str(self.config.tls),
-            "database": {
-                "flavour": "embedded",
-                "admin": {r: self.cluster.admin_dsn(r) for r in REGIONS},
-                "measured_rtt_ms": self.cluster.measured_rtts(),
-            },
+            "database": self._database(),
             "catalogue": {
                 "regions": list(REGIONS),
                 "customers_per_region": 300,

@@ -107,23 +107,35 @@ def place(port_base: int = DEFAULT_PORT_BASE) -> tuple[Placement, ...]:
 
     Raises PortsTakenError when a fixed port is in use.
     """
-    slots = _slots()
-    if port_base == 0:
-        ports = free_ports(2 * len(slots))
-        pairs = list(zip(ports[::2], ports[1::2], strict=True))
+    if port_base:
+        placed = fixed(port_base)
     else:
-        pairs = [
-            (port_base + offset, port_base + offset + METRICS_OFFSET)
-            for *_, offset in slots
-        ]
-    placed = tuple(
+        slots = _slots()
+        ports = free_ports(2 * len(slots))
+        placed = _placed(slots, list(zip(ports[::2], ports[1::2], strict=True)))
+    _refuse_taken(placed)
+    return placed
+
+
+def fixed(port_base: int = DEFAULT_PORT_BASE) -> tuple[Placement, ...]:
+    """Every process of the lab with its fixed port, whoever holds that now."""
+    slots = _slots()
+    pairs = [
+        (port_base + offset, port_base + offset + METRICS_OFFSET)
+        for *_, offset in slots
+    ]
+    return _placed(slots, pairs)
+
+
+def _placed(
+    slots: list[tuple[str, str, str, int]], pairs: list[tuple[int, int]]
+) -> tuple[Placement, ...]:
+    return tuple(
         Placement(
             service=name, region=region, zone=zone, port=port, metrics_port=metrics
         )
         for (name, region, zone, _), (port, metrics) in zip(slots, pairs, strict=True)
     )
-    _refuse_taken(placed)
-    return placed
 
 
 def _refuse_taken(placed: tuple[Placement, ...]) -> None:

@@ -16,11 +16,7 @@ CONNECT_S = 5
 
 def _best(target: DatabaseTarget, gateway: Gateway) -> float:
     with psycopg.connect(
-        host=gateway.host,
-        port=gateway.port,
-        dbname=target.dbname,
-        user=target.user,
-        password=target.password,
+        **target.parameters(gateway),
         connect_timeout=CONNECT_S,
         application_name="seawall-status",
         autocommit=True,
@@ -64,5 +60,8 @@ def round_trip(
         "from": source,
         "to": destination,
         "ms": measured,
-        "configured_ms": rtt_ms(source, destination),
+        # Only the embedded cluster's links are ours to configure.
+        "configured_ms": rtt_ms(source, destination)
+        if target.flavour == "embedded"
+        else None,
     }

@@ -64,6 +64,10 @@ PLAN_NETWORK_MESSAGES: Final = "seawall.db.plan.network_messages"
 PLAN_PLANNING_MS: Final = "seawall.db.plan.planning_ms"
 PLAN_EXECUTION_MS: Final = "seawall.db.plan.execution_ms"
 DB_ATTEMPT: Final = "seawall.db.attempt"  # of a transaction, from 0
+STALE_AT_MOST_MS: Final = "seawall.db.stale.at_most_ms"  # what the caller allows
+STALE_SERVED: Final = "seawall.db.stale.served"  # follower | replica | home
+STALE_REASON: Final = "seawall.db.stale.reason"  # near | at_home | no_replica | ...
+STALENESS_MS: Final = "seawall.db.staleness_ms"  # how old the answer can be at most
 POOL_WAIT_MS: Final = "seawall.db.pool.wait_ms"
 GATEWAY_NAME: Final = "seawall.gateway.name"
 GATEWAY_REGION: Final = "seawall.gateway.region"
@@ -89,7 +93,16 @@ FALLBACK_REASON: Final = "seawall.fallback.reason"
 CACHE_SOURCE: Final = "seawall.cache.source"  # fresh | hit | stale | joined
 CACHE_AGE_MS: Final = "seawall.cache.age_ms"
 
+# Drills: what a disaster costs.
+DRILL_NAME: Final = "seawall.drill.name"
+DRILL_FAULT: Final = "seawall.drill.fault"
+DRILL_ROWS: Final = "seawall.drill.rows"
+DRILL_RPO_S: Final = "seawall.drill.rpo_s"
+DRILL_RTO_S: Final = "seawall.drill.rto_s"
+DRILL_LOST_ROWS: Final = "seawall.drill.lost_rows"
+
 # Spans.
+SPAN_DRILL: Final = "drill"  # "drill hot-standby", in it "drill detection" and so on
 SPAN_ATTEMPT: Final = "attempt"
 SPAN_POOL_ACQUIRE: Final = "pool.acquire"
 SPAN_CONNECT: Final = "connect"  # opening a connection, which is no statement

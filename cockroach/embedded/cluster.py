@@ -17,6 +17,7 @@ from cockroach.embedded import build, proof, watcher
 from cockroach.embedded.account import Account, Footing, choose
 from cockroach.embedded.binaries import find
 from cockroach.embedded.errors import DiskFullError, EmbeddedError, PortTakenError
+from cockroach.embedded.replica import replica_name, start_replica
 from cockroach.embedded.server import Server, explain_os_error
 from cockroach.embedded.settings import APP, DBNAME
 from cockroach.embedded.state import (
@@ -28,13 +29,14 @@ from cockroach.embedded.state import (
     State,
     check_mark,
 )
-from cockroach.embedded.wan import Wan, specs
+from cockroach.embedded.wan import Wan, fdw_name, specs
 from cockroach.seed import DEFAULT_SEED, generate
 from cockroach.topology import (
     PRIMARY,
     REGIONS,
     DatabaseTarget,
     Gateway,
+    Replica,
     check_region,
 )
 from links import LinkControl
@@ -80,6 +82,7 @@ class EmbeddedCluster:
         self._wan: Wan | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
         self._proof: dict[str, float] = {}
+        self._replicas: list[tuple[Server, Replica]] = []
 
     def __repr__(self) -> str:
         state = "running" if self._wan else "stopped"
@@ -122,6 +125,10 @@ class EmbeddedCluster:
             with contextlib.suppress(Exception):
                 self._wan.close()
             self._wan = None
+        for server, _ in self._replicas:
+            server.stop()
+            server.destroy()
+        self._replicas.clear()
         for server in self._servers.values():
             server.begin_stop()
         for server in self._servers.values():
@@ -152,7 +159,29 @@ class EmbeddedCluster:
             user=APP,
             password=secrets.app,
             gateways=gateways,
+            replicas=tuple(
+                replica
+                for _, replica in self._replicas
+                if replica.region == client_region
+            ),
         )
+
+    def add_replica(self, of: str, *, at: str) -> Replica:
+        """Keep a streaming copy of a region's server in another region, until stop.
+
+        Targets made from now on for clients there name it. Takes about a second.
+        Raises ServerFailedError.
+        """
+        wan, _ = self._running()
+        home, name = self._sites[check_region(of)], replica_name(of, check_region(at))
+        (port,) = _free_ports(1)
+        server = home.server.beside(name, port)
+        start_replica(home, server, link=wan.listen[fdw_name(at, of)])
+        replica = Replica(
+            name=name, region=at, zone="a", host="127.0.0.1", port=port, of=of
+        )
+        self._replicas.append((server, replica))
+        return replica
 
     def admin_dsn(self, region: str) -> str:
         """Give the superuser's address of one region's server, past every link."""
@@ -203,7 +232,8 @@ class EmbeddedCluster:
             check_mark(found, mark, state.root, known=migrations.revisions())
         room = ROOM_TO_START_MB if found else ROOM_TO_CREATE_MB
         state.require_room(room, footing.home)
-        directories = [str(footing.home / region) for region in REGIONS]
+        pairs = [replica_name(of, at) for of in REGIONS for at in REGIONS]
+        directories = [str(footing.home / name) for name in (*REGIONS, *pairs)]
         watcher.end_servers(directories, late=0.0)
         self._servers = self._make_servers(footing)
         self._watcher = _start_watcher(directories)

@@ -57,6 +57,24 @@ class Server:
         state = "running" if self.running else "stopped"
         return f"<Server {self.region} {state} on port {self.port}>"
 
+    def beside(self, name: str, port: int) -> Server:
+        """Describe another server in the same place, of the same programs."""
+        return Server(
+            region=name,
+            home=self.data.parent,
+            port=port,
+            binaries=self._binaries,
+            account=self._account,
+        )
+
+    def command(self, program: str, *arguments: str) -> list[str]:
+        """Give the command that runs one of PostgreSQL's programs for this server."""
+        return self._account.command(self._binaries.bindir / program, *arguments)
+
+    def own(self, path: Path) -> None:
+        """Hand a file to the account that the server runs as."""
+        self._account.own(path)
+
     @property
     def pid(self) -> int | None:
         """The postmaster's process id while it runs."""

@@ -40,6 +40,7 @@ def _url(target: DatabaseTarget) -> sa.URL:
         host=gateway.host,
         port=gateway.port,
         database=target.dbname,
+        query=dict(target.options),
     )
 
 

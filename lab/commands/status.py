@@ -108,5 +108,6 @@ def _print(
     table = Table("from", "to", "round trip, ms", "configured")
     for one in distances:
         measured = "-" if one["ms"] is None else f"{one['ms']:.1f}"
-        table.add_row(one["from"], one["to"], measured, f"{one['configured_ms']:.0f}")
+        wanted = "-" if one["configured_ms"] is None else f"{one['configured_ms']:.0f}"
+        table.add_row(one["from"], one["to"], measured, wanted)
     console.print(table)

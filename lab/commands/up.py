@@ -12,7 +12,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from cockroach import urls
 from lab import launcher, layout, profiles, state
+from lab.commands.cockroach import URL_VARIABLE
 from lab.console import console_for, expected_errors, json_option, progress
 from lab.results import Result, emit
 
@@ -36,6 +38,19 @@ STOP_S = 30.0
     help="A folder that `seawall certs` made: mutual TLS everywhere.",
 )
 @click.option("--fresh", is_flag=True, help="Start with a new database.")
+@click.option(
+    "--database",
+    metavar="URL",
+    envvar=URL_VARIABLE,
+    help="Run on this CockroachDB or PostgreSQL instead of the embedded one, like "
+    "cockroachdb://shop@host:26257,host2:26257/shop. A password is better in "
+    f"PGPASSWORD, or all of it in {URL_VARIABLE}.",
+)
+@click.option(
+    "--migrate",
+    is_flag=True,
+    help="Bring that database to the newest schema, and seed it if it is empty.",
+)
 @json_option
 def up(
     profile: profiles.Profile,
@@ -44,20 +59,30 @@ def up(
     port_base: int,
     tls: Path | None,
     fresh: bool,
+    database: str | None,
+    migrate: bool,
     json_path: str | None,
 ) -> int:
     """Start the lab in the foreground, until Ctrl-C."""
+    if fresh and database:
+        raise click.UsageError("--fresh is for the embedded database, not for yours")
+    if migrate and not database:
+        raise click.UsageError("--migrate needs --database; the embedded one does")
     console = console_for(json_path)
+    with expected_errors():
+        url = urls.parse(database) if database else None
     config = launcher.LabConfig(
         folder=state.default_folder(),
         cures=profiles.cures_of(profile),
         port_base=port_base,
         tls=tls,
         fresh=fresh,
+        database=url,
+        migrate=migrate,
     )
     with expected_errors():
         if detach:
-            _detach(config.folder, sys.argv[1:])
+            _detach(config.folder, sys.argv[1:], database)
             document = state.running(config.folder)
             console.print(f"ready: 28 services, process {document['pid']}")
             return emit_ready(document, json_path)
@@ -89,6 +114,8 @@ def _greet(console: Console, lab: launcher.Lab, document: dict[str, object]) -> 
         f"profile {document['profile']}"
     )
     console.print(f"  grpcurl -plaintext {front.address} list")
+    for note in lab.notes:
+        console.print(f"  {note}")
     console.print("  seawall status | seawall traces | seawall flags list")
     console.print("Ctrl-C stops it.")
 
@@ -103,14 +130,29 @@ def _supervise(lab: launcher.Lab) -> None:
             )
 
 
-def _detach(folder: Path, arguments: list[str]) -> None:
+def _without(arguments: list[str], option: str) -> list[str]:
+    """Leave an option and its value out, in either spelling."""
+    kept, skip = [], False
+    for one in arguments:
+        if skip or one.startswith(f"{option}="):
+            skip = False
+        elif one == option:
+            skip = True
+        else:
+            kept.append(one)
+    return kept
+
+
+def _detach(folder: Path, arguments: list[str], database: str | None) -> None:
     if state.is_owned(folder):
         raise state.LabRunningError(folder)
     folder.mkdir(parents=True, exist_ok=True)
     kept = [a for a in arguments if a != "--detach"]
-    if "--json" in kept:
-        where = kept.index("--json")
-        del kept[where : where + 2]
+    kept = _without(_without(kept, "--json"), "--database")
+    environ = dict(os.environ)
+    if database:
+        # Arguments are for everybody to see.
+        environ[URL_VARIABLE] = database
     output = folder / "up.log"
     with output.open("w") as log:
         process = subprocess.Popen(
@@ -119,6 +161,7 @@ def _detach(folder: Path, arguments: list[str]) -> None:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            env=environ,
         )
     end = time.monotonic() + DETACH_S
     while time.monotonic() < end:

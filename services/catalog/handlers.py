@@ -6,6 +6,7 @@ from typing import Any
 
 from cockroach.errors import DatabaseError
 from cockroach.ids import PublicId
+from cockroach.loader import Gather
 from resilience import Aged, Cached, Coalescer, Listener
 from services.catalog.domain import (
     Contract,
@@ -18,7 +19,6 @@ from services.catalog.domain import (
 from services.catalog.lists import Lists
 from services.catalog.store import CatalogStore
 from services.runtime import caching
-from services.runtime.batching import BatchLoader
 from services.runtime.errors import invalid, not_found
 from services.runtime.policy import PolicySet
 
@@ -40,7 +40,7 @@ class CatalogHandlers:
         self._products: Coalescer[str, Product | None] = Coalescer(
             caching.cache_config(policies), listener=listener
         )
-        self._batch: BatchLoader[Product] = BatchLoader(store.products)
+        self._batch: Gather[str, Product] = Gather(store.products)
 
     async def page(
         self, category: str, offset: int, size: int

@@ -35,6 +35,11 @@ RETRIED = {
 # What a hop keeps of its deadline for telling its caller. On the wire gRPC rounds
 # deadlines above a second up by as much as 10 ms; less would let them grow.
 RESERVE_S = 0.02
+# The server's own limit, and a second for a link that it does not see.
+STATEMENT_TIMEOUT_S = 16.0
+# Conflicts are part of the bargain of SERIALIZABLE, so every second transaction may
+# be run twice; it takes fifty lost in a row to be left with no retries.
+DATA_BUDGET = BudgetConfig(max_tokens=100, token_ratio=0.5)
 
 P = TypeVar("P")
 
@@ -74,6 +79,8 @@ def data_policy(policies: PolicySet, service: str) -> DataPolicy:
         breaker=policies.data_breakers,
         breaker_slow_ms=policies.data_slow_ms,
         breaker_open_s=policies.data_open_s,
+        statement_timeout_s=STATEMENT_TIMEOUT_S,
+        retry_budget=DATA_BUDGET if policies.retry_budget else None,
     )
 
 

@@ -1,8 +1,15 @@
-"""The embedded cluster, started once for all tests that need a database."""
+"""The databases that tests need: the embedded cluster, and one given by URL.
+
+What is true of any database is tested on both: those tests are listed a second time,
+marked `cockroach`, and run where COCKROACH_URL names a CockroachDB (or a PostgreSQL)
+whose database may be filled. What is about the embedded cluster itself, its links and
+its plans, is not.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,14 +19,76 @@ from typing import Any
 import psycopg
 import pytest
 
+from cockroach import placing, urls
+from cockroach.asking import Asking
 from cockroach.embedded import EmbeddedCluster
+from cockroach.topology import DatabaseTarget
 from links.process import LinksProcess
+from tests.data.statement_list import Sent, recording
 
 HERE = Path(__file__).parent
 # A tenth of the real distances: long enough to measure, short enough to wait for.
 RTT_SCALE = 0.1
 
+URL_VARIABLE = "COCKROACH_URL"
+WITHOUT = f"no {URL_VARIABLE}, like cockroachdb://shop@host:26257/shop"
+# What holds on any database, by module.
+PORTABLE = frozenset(
+    {
+        "test_chaos_books",
+        "test_database_statements",
+        "test_services_cart",
+        "test_services_catalog",
+        "test_services_inventory",
+        "test_services_orders",
+        "test_services_orders_crash",
+        "test_services_orders_history",
+        "test_services_payments",
+        "test_services_recommendations",
+        "test_services_storefront",
+    }
+)
+# What only the embedded cluster has: links to hurt, a scale, addresses behind them.
+EMBEDDED_ONLY = frozenset(
+    {"dial", "home_cut_off", "home_slow", "rtt_scale", "wan_process"}
+)
+
 Session = psycopg.Connection[Any]
+
+
+class GivenDatabase:
+    """A database given by URL, as the tests use the embedded cluster."""
+
+    def __init__(self, external: placing.External) -> None:
+        self._external = external
+
+    def target(self, _client_region: str) -> DatabaseTarget:
+        return self._external.target
+
+    def admin_dsn(self, region: str) -> str:
+        return self._external.admin()[region]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """List what is portable a second time, for the database given by URL."""
+    wanted = set(metafunc.fixturenames)
+    name = metafunc.module.__name__.rpartition(".")[2]
+    if (
+        "cluster" not in wanted
+        or name not in PORTABLE
+        or wanted & EMBEDDED_ONLY
+        or metafunc.definition.get_closest_marker("embedded") is not None
+    ):
+        return
+    given = pytest.param(
+        "given",
+        marks=[
+            pytest.mark.cockroach,
+            pytest.mark.timeout(300),
+            pytest.mark.skipif(not os.environ.get(URL_VARIABLE), reason=WITHOUT),
+        ],
+    )
+    metafunc.parametrize("cluster", ["embedded", given], indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,6 +96,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.data)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sent_statements() -> Iterator[Sent]:
+    """Collect what the services send, and want all of it on the list.
+
+    A statement that is not is told at the end; see `statement_list.py`.
+    """
+    with recording() as sent:
+        yield sent
+
+    assert [] == sent.unlisted()
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +124,23 @@ def rtt_scale() -> float:
 
 
 @pytest.fixture(scope="session")
-def cluster(wan_process: LinksProcess) -> Iterator[EmbeddedCluster]:
+def given_database() -> GivenDatabase:
+    """Bring the database that COCKROACH_URL names to the newest schema, and seed it."""
+    url = urls.parse(os.environ[URL_VARIABLE])
+    with Asking(url) as asked:
+        return GivenDatabase(placing.prepare(url, asked, may_migrate=True))
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Any:
+    """Give the database of the test, by default the embedded cluster."""
+    if getattr(request, "param", "embedded") == "given":
+        return request.getfixturevalue("given_database")
+    return request.getfixturevalue("embedded_cluster")
+
+
+@pytest.fixture(scope="session")
+def embedded_cluster(wan_process: LinksProcess) -> Iterator[EmbeddedCluster]:
     """Run the embedded cluster with its seed data."""
     # pytest's own directories are closed to the account that root steps down to.
     root = Path(tempfile.mkdtemp(prefix="seawall-test-"))

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import psycopg
 import pytest
-from psycopg import conninfo
+from psycopg import conninfo, sql
 from sqlalchemy import Connection, create_engine, inspect
 from sqlalchemy.pool import NullPool
 
 from cockroach import migrations
 from cockroach.embedded import EmbeddedCluster
 from cockroach.schema.cockroachdb import CockroachLayout
+from cockroach.schema.ddl import Layout
+from cockroach.schema.declare import (
+    REGION_COLUMN,
+    Column,
+    ForeignKey,
+    Global,
+    Index,
+    RegionalByRow,
+    RegionalByTable,
+    SchemaSpec,
+    TableSpec,
+)
 from cockroach.schema.embedded import EmbeddedLayout
+from cockroach.schema.naive import NAIVE
 from cockroach.schema.postgres import PostgresLayout
-from cockroach.schema.tables import shop
+from cockroach.schema.tables import SHOP, shop
+from cockroach.topology import REGIONS
 
 
 def _connect(dsn: str) -> Iterator[Connection]:
@@ -73,17 +89,278 @@ def test_a_plain_postgresql_takes_the_schema(plain_database: Connection) -> None
     assert migrations.current(plain_database) == migrations.head()
 
 
-def test_the_ddl_of_cockroachdb_is_sound_but_for_its_localities(
+# An order of a seeded customer, as the first revision could hold it.
+ORDER = """
+insert into {orders} (crdb_region, id, customer_id, idem_key, fingerprint, state,
+  total_minor, currency, card_token, created_at, updated_at)
+select 'eu', gen_random_uuid(), '00000000-0000-4000-8000-000000000001', n::text, '',
+  'accepted', 1, 'EUR', '', now(), now() from generate_series(1, 100) as n
+"""
+
+
+def _indexes(connection: Connection) -> dict[str, str]:
+    found = connection.exec_driver_sql(
+        "select indexname, indexdef from pg_indexes "
+        "where schemaname in ('public', 'glob') and tablename <> 'alembic_version'"
+    )
+    return {row[0]: row[1] for row in found}
+
+
+def _back_and_forth(connection: Connection, layout: Layout, orders: str) -> None:
+    """Step down to the first revision and up again, with orders in the table."""
+    connection.exec_driver_sql(ORDER.format(orders=orders))
+    newest = _indexes(connection)
+    known = migrations.revisions()
+    for revision in reversed(known[:-1]):
+        migrations.downgrade(connection, layout, revision)
+        assert migrations.current(connection) == revision
+        assert migrations.state(connection) == "older"
+    oldest = _indexes(connection)
+    for revision in known[1:]:
+        migrations.upgrade(connection, layout, revision)
+        assert migrations.current(connection) == revision
+    counted = connection.exec_driver_sql(f"select count(*) from {orders}").scalar_one()
+
+    assert counted >= 100
+    assert _indexes(connection) == newest
+    assert {"orders_by_state"} <= set(oldest) - set(newest)
+    assert {"orders_by_state_sharded", "products_by_category"} <= set(newest)
+    assert not {"orders_by_state_sharded", "products_by_category"} & set(oldest)
+    assert migrations.state(connection) == "current"
+
+
+def test_a_region_goes_through_every_revision_with_its_data(
+    region_database: Connection,
+) -> None:
+    """Indexes come and go on the partitioned and the replicated tables; rows stay."""
+    _back_and_forth(region_database, EmbeddedLayout(region="eu"), "orders_eu")
+
+    products = region_database.exec_driver_sql("select count(*) from products")
+    assert products.scalar_one() == 500
+
+
+def test_a_plain_postgresql_goes_through_every_revision_with_its_data(
     plain_database: Connection,
 ) -> None:
-    """Without LOCALITY and regions, PostgreSQL makes every table and index of it."""
+    """The same on one server."""
+    migrations.upgrade(plain_database, PostgresLayout())
+    plain_database.exec_driver_sql(
+        "insert into customers (crdb_region, id, name, segment, country) values "
+        "('eu', '00000000-0000-4000-8000-000000000001', '', '', '')"
+    )
+
+    _back_and_forth(plain_database, PostgresLayout(), "orders")
+
+
+def test_the_revisions_end_where_the_declaration_stands(
+    plain_database: Connection,
+) -> None:
+    """A database that went step by step has what one made at once has."""
+    assert migrations.state(plain_database) == "missing"
+    for revision in migrations.revisions():
+        migrations.upgrade(plain_database, PostgresLayout(), revision)
+    stepwise = _indexes(plain_database)
+    migrations.downgrade(plain_database, PostgresLayout())
+    for statement in PostgresLayout().create():
+        plain_database.exec_driver_sql(statement)
+
+    assert _indexes(plain_database) == stepwise
+
+
+@pytest.mark.parametrize("move", [migrations.upgrade, migrations.downgrade])
+def test_a_newer_schema_is_refused_and_left_alone(
+    plain_database: Connection, move: Callable[..., None]
+) -> None:
+    """Nothing is changed by a program that does not know what it would change."""
+    migrations.upgrade(plain_database, PostgresLayout())
+    plain_database.exec_driver_sql("update alembic_version set version_num = '9999'")
+    before = _indexes(plain_database)
+
+    assert migrations.state(plain_database) == "newer"
+    with pytest.raises(migrations.NewerSchemaError, match="revision 9999"):
+        move(plain_database, PostgresLayout())
+    assert _indexes(plain_database) == before
+    assert migrations.current(plain_database) == "9999"
+
+
+def _portable(statement: str) -> str:
+    """Take off what PostgreSQL has no word for."""
+    if statement.startswith(("alter database", "alter table", "alter index")):
+        return ""
+    statement = re.sub(r"\) locality [\w \"]+$", ")", statement)
+    statement = re.sub(r" using hash with \(bucket_count = \d+\)$", "", statement)
+    return re.sub(r"^(drop index if exists )\w+@", r"\1", statement)
+
+
+@pytest.mark.parametrize("schema", [SHOP, NAIVE], ids=["shop", "naive"])
+def test_the_ddl_of_cockroachdb_is_sound_but_for_its_localities(
+    plain_database: Connection, schema: SchemaSpec
+) -> None:
+    """Without what is CockroachDB's own, PostgreSQL makes every table and index."""
     run = plain_database.exec_driver_sql
     run("create type crdb_internal_region as enum ('us', 'eu', 'asia')")
-    for statement in CockroachLayout().create():
-        if not statement.startswith("alter database"):
-            run(re.sub(r" locality (regional by row|global)$", "", statement))
+    layout = CockroachLayout(schema=schema)
+    # Each may be repeated after a break.
+    for statement in [*layout.create(), *layout.create()]:
+        if portable := _portable(statement):
+            run(portable)
 
     made = inspect(plain_database)
-    assert set(made.get_table_names()) == set(shop.tables)
-    for name, table in shop.tables.items():
-        assert [c["name"] for c in made.get_columns(name)] == [c.name for c in table.c]
+    assert set(made.get_table_names()) == set(schema.by_name)
+    for name, table in schema.by_name.items():
+        found = [c["name"] for c in made.get_columns(name)]
+        assert found == list(table.column_names)
+        for index in table.indexes:
+            assert (index.name in _indexes(plain_database)) == (index.until is None)
+            for change in (layout.make_index, layout.drop_index):
+                for statement in change(index.name):
+                    run(_portable(statement))
+
+
+def test_the_naive_schema_works_and_joins_without_a_region(
+    plain_database: Connection,
+) -> None:
+    """PostgreSQL takes it; an order's page is joined by numbers that counted up."""
+    run = plain_database.exec_driver_sql
+    for statement in PostgresLayout(schema=NAIVE).create():
+        run(statement)
+    run(
+        "insert into customers (home_region, name, segment, country) "
+        "values ('eu', 'Ada', 'consumer', 'DE')"
+    )
+    run(
+        "insert into products (name, category, price_minor, currency, popularity) "
+        "values ('Lamp', 'home', 100, 'EUR', 1)"
+    )
+    for key in ("a", "b"):
+        run(
+            "insert into orders (customer_id, idem_key, state, total_minor, currency, "
+            f"created_at, updated_at) values (1, '{key}', 'accepted', 100, 'EUR', "
+            "now(), now())"
+        )
+    run(
+        "insert into order_items (order_id, product_id, quantity, unit_price_minor) "
+        "values (2, 1, 1, 100)"
+    )
+    page = run(
+        "select o.id, p.name from orders o join order_items i on i.order_id = o.id "
+        "join products p on p.id = i.product_id where o.customer_id = 1 "
+        "order by o.created_at desc limit 10"
+    ).fetchall()
+
+    assert page == [(2, "Lamp")]
+    for statement in PostgresLayout(schema=NAIVE).drop():
+        run(statement)
+
+
+# What the shop does not use and the builder has all the same.
+SCRATCH = SchemaSpec(
+    tables=(
+        TableSpec(
+            name="rates",
+            locality=Global(),
+            columns=(Column("id", "text"), Column("percent", "bigint")),
+            key=("id",),
+            indexes=(Index(name="rates_by_percent", columns=("percent",), buckets=4),),
+        ),
+        TableSpec(
+            name="invoices",
+            locality=RegionalByRow(),
+            columns=(Column("id", "text"), Column("rate", "text")),
+            key=(REGION_COLUMN, "id"),
+            foreign_keys=(
+                ForeignKey(columns=("rate",), table="rates", referred=("id",)),
+            ),
+        ),
+        TableSpec(
+            name="settings",
+            locality=RegionalByTable("eu"),
+            columns=(Column("name", "text"), Column("rate", "text")),
+            key=("name",),
+            indexes=(Index(name="settings_by_rate", columns=("rate",)),),
+            foreign_keys=(
+                ForeignKey(columns=("rate",), table="rates", referred=("id",)),
+            ),
+        ),
+    )
+)
+
+
+@pytest.fixture
+def scratch(cluster: EmbeddedCluster) -> Iterator[dict[str, psycopg.Connection[Any]]]:
+    """Lay another schema out over the three servers, in databases of its own."""
+    admins = {region: cluster.admin_dsn(region) for region in REGIONS}
+    made: dict[str, psycopg.Connection[Any]] = {}
+    with contextlib.ExitStack() as stack:
+        for region, dsn in admins.items():
+            session = stack.enter_context(psycopg.connect(dsn, autocommit=True))
+            session.execute("create database scratch")
+            stack.callback(session.execute, "drop database scratch with (force)")
+            there = conninfo.make_conninfo(dsn, dbname="scratch")
+            made[region] = psycopg.connect(there, autocommit=True)
+            stack.callback(made[region].close)
+        for region, session in made.items():
+            _dial(session, {r: dsn for r, dsn in admins.items() if r != region})
+        for region, session in made.items():
+            for statement in EmbeddedLayout(region=region, schema=SCRATCH).create():
+                session.execute(statement)
+        yield made
+
+
+def _dial(session: psycopg.Connection[Any], others: dict[str, str]) -> None:
+    session.execute("create extension postgres_fdw")
+    for region, dsn in others.items():
+        parts = conninfo.conninfo_to_dict(dsn)
+        server = {"host": parts["host"], "port": parts["port"], "dbname": "scratch"}
+        for text, options in (
+            ("create server {} foreign data wrapper postgres_fdw options ({})", server),
+            (
+                "create user mapping for current_user server {} options ({})",
+                {"user": parts["user"], "password": parts["password"]},
+            ),
+        ):
+            listed = sql.SQL(", ").join(
+                sql.SQL("{} {}").format(sql.Identifier(name), sql.Literal(str(value)))
+                for name, value in options.items()
+            )
+            session.execute(sql.SQL(text).format(sql.Identifier(region), listed))
+
+
+def test_every_locality_is_laid_out_over_the_servers(
+    scratch: dict[str, psycopg.Connection[Any]],
+) -> None:
+    """One region's table is reached from all; a key of a GLOBAL table is checked."""
+    for session in scratch.values():
+        session.execute("begin; set local session_replication_role = replica")
+        session.execute("insert into glob.rates values ('full', 19)")
+        session.execute("commit")
+    scratch["us"].execute("insert into settings values ('vat', 'full')")
+    scratch["us"].execute("insert into invoices values ('eu', 'one', 'full')")
+    for wrong in ("settings values ('x', 'none')", "invoices values ('eu', 'x', 'no')"):
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            scratch["us"].execute(f"insert into {wrong}")
+
+    read = {
+        region: (
+            session.execute("select rate from settings").fetchall(),
+            session.execute("select rate from invoices").fetchall(),
+        )
+        for region, session in scratch.items()
+    }
+    indexed = {
+        region
+        for region, session in scratch.items()
+        if session.execute(
+            "select 1 from pg_indexes where indexname = 'settings_by_rate'"
+        ).fetchone()
+    }
+
+    assert read == dict.fromkeys(REGIONS, ([("full",)], [("full",)]))
+    assert indexed == {"eu"}
+    for region, session in scratch.items():
+        layout = EmbeddedLayout(region=region, schema=SCRATCH)
+        for name in ("settings_by_rate", "rates_by_percent"):
+            for statement in (*layout.drop_index(name), *layout.make_index(name)):
+                session.execute(statement)
+        for statement in layout.drop():
+            session.execute(statement)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from cockroach import migrations
+from cockroach.migrations import __main__ as command
 from cockroach.migrations.__main__ import main
+from cockroach.schema.postgres import PostgresLayout
 from cockroach.topology import DatabaseTarget, Gateway
 
 
@@ -78,3 +83,88 @@ def test_a_database_that_is_not_there_is_said_in_one_line(
 
     assert 2 == main(["--target", str(path)])
     assert "Connection refused" in capsys.readouterr().err
+
+
+def _revision(cluster: Any) -> str:
+    dsn = make_conninfo(cluster.admin_dsn("us"), dbname="plain")
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute("select version_num from alembic_version").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def _set_revision(cluster: Any, revision: str) -> None:
+    dsn = make_conninfo(cluster.admin_dsn("us"), dbname="plain")
+    with psycopg.connect(dsn) as connection:
+        connection.execute("update alembic_version set version_num = %s", (revision,))
+
+
+def test_it_goes_back_and_forth_with_the_data(
+    target: Path, cluster: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A named revision is reached from either side; a wrong one is refused."""
+    assert 0 == main(["--target", str(target), "--seed", "7"])
+    assert 0 == main(["--target", str(target), "--to", "0002"])
+    assert "0002" == _revision(cluster)
+    assert 0 == main(["--target", str(target), "--to", "0003"])
+    assert "0003" == _revision(cluster)
+    assert 0 == main(["--target", str(target)])
+    assert migrations.head() == _revision(cluster)
+
+    assert 2 == main(["--target", str(target), "--to", "base"])
+    assert "there is no revision base" in capsys.readouterr().err
+    assert migrations.head() == _revision(cluster)
+
+
+def test_a_newer_schema_is_refused_in_one_line(
+    target: Path, cluster: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An older program says so, exits with 2, and neither migrates nor seeds."""
+    assert 0 == main(["--target", str(target)])
+    _set_revision(cluster, "9999")
+    capsys.readouterr()
+
+    for more in ([], ["--seed", "7"], ["--to", "0001"]):
+        assert 2 == main(["--target", str(target), *more])
+        told = capsys.readouterr()
+        assert "" == told.out
+        assert "schema revision 9999" in told.err
+        assert 1 == len(told.err.splitlines())
+    assert "9999" == _revision(cluster)
+    dsn = make_conninfo(cluster.admin_dsn("us"), dbname="plain")
+    with psycopg.connect(dsn) as connection:
+        seeded = connection.execute("select count(*) from products").fetchone()
+    assert (0,) == seeded
+
+
+@pytest.mark.parametrize("more", [["--survive", "region"], ["--presplit-days", "7"]])
+def test_what_is_cockroachdbs_is_refused_for_postgresql(
+    target: Path, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody is left believing that his one server survives a region."""
+    assert 2 == main(["--target", str(target), *more])
+    assert "PostgreSQL has neither" in capsys.readouterr().err
+
+
+def test_cockroachdb_gets_each_statement_alone(
+    target: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As CockroachDB gets it: every change commits itself, and is there after a break.
+
+    PostgreSQL stands in for it, with its own layout.
+    """
+    described = DatabaseTarget.load(target)
+    there = replace(described, flavour="cockroach")
+    monkeypatch.setitem(command._DRIVERS, "cockroach", "postgresql+psycopg")
+    monkeypatch.setattr(command, "_layout", lambda *_: _Breaking())
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        command.migrate(there)
+    assert "0001" == _revision(cluster)
+    monkeypatch.setattr(command, "_layout", lambda *_: PostgresLayout())
+    assert migrations.head() == command.migrate(there)
+
+
+class _Breaking(PostgresLayout):
+    def make_index(self, name: str) -> Iterator[str]:
+        raise RuntimeError("power cut")

@@ -60,7 +60,9 @@ def rows(cluster: EmbeddedCluster, customer: str):
         with psycopg.connect(cluster.admin_dsn("eu")) as session:
             return tuple(
                 session.execute(
-                    f"select count(*) from {table}_eu where customer_id = %s", (uuid,)
+                    f"select count(*) from {table} "
+                    "where crdb_region = 'eu' and customer_id = %s",
+                    (uuid,),
                 ).fetchone()[0]
                 for table in ("cart_items", "cart_keys")
             )

@@ -155,8 +155,10 @@ def checkout(customer, key, *items, card="tok_visa"):
 def orders_of(cluster: EmbeddedCluster, key: str) -> int:
     with psycopg.connect(cluster.admin_dsn("eu")) as session:
         return session.execute(
-            "select (select count(*) from orders_eu where idem_key = %s)"
-            " + (select count(*) from intake_us where idem_key = %s)",
+            "select (select count(*) from orders"
+            " where crdb_region = 'eu' and idem_key = %s)"
+            " + (select count(*) from intake"
+            " where crdb_region = 'us' and idem_key = %s)",
             (key, key),
         ).fetchone()[0]
 

@@ -52,29 +52,33 @@ class Tables:
     def close(self) -> None:
         self._session.close()
 
-    def rows(self, sql: str, *values: Any) -> list[dict[str, Any]]:
-        return self._session.execute(sql, values).fetchall()
+    def rows(self, sql: str, *values: Any, **named: Any) -> list[dict[str, Any]]:
+        return self._session.execute(sql, named or values).fetchall()
 
-    def one(self, sql: str, *values: Any) -> Any:
-        return next(iter(self.rows(sql, *values)[0].values()))
+    def one(self, sql: str, *values: Any, **named: Any) -> Any:
+        return next(iter(self.rows(sql, *values, **named)[0].values()))
 
     def set_stock(self, product: str, available: int, region: str) -> None:
         self._session.execute(
-            f"update stock_{region} set available = %s where product_id = %s",
-            (available, product),
+            "update stock set available = %s "
+            "where crdb_region = %s and product_id = %s",
+            (available, region, product),
         )
 
     def stock(self, product: str, region: str = "eu") -> int:
         return self.one(
-            f"select available from stock_{region} where product_id = %s", product
+            "select available from stock where crdb_region = %s and product_id = %s",
+            region,
+            product,
         )
 
     def money(self, order: PublicId) -> tuple[int, int, int]:
         """Entries booked for an order, what they sum to, and what was taken."""
         row = self.rows(
-            f"select count(*) as entries, coalesce(sum(amount_minor), 0) as total, "
-            f"coalesce(sum(amount_minor) filter (where account = 'card_network'), 0) "
-            f"as taken from ledger_entries_{order.region} where order_id = %s",
+            "select count(*) as entries, coalesce(sum(amount_minor), 0) as total, "
+            "coalesce(sum(amount_minor) filter (where account = 'card_network'), 0) "
+            "as taken from ledger_entries where crdb_region = %s and order_id = %s",
+            order.region,
             order.uuid,
         )[0]
         return row["entries"], int(row["total"]), int(row["taken"])
@@ -82,17 +86,20 @@ class Tables:
     def state(self, table: str, order: PublicId) -> str | None:
         key = "id" if table in {"orders", "intake"} else "order_id"
         found = self.rows(
-            f"select state from {table}_{order.region} where {key} = %s", order.uuid
+            f"select state from {table} where crdb_region = %s and {key} = %s",
+            order.region,
+            order.uuid,
         )
         return found[0]["state"] if found else None
 
     def anything(self, key: str, region: str = "eu") -> int:
         """Rows that know an idempotency key."""
         return self.one(
-            f"select (select count(*) from orders_{region} where idem_key = %s) "
-            f"+ (select count(*) from intake_{region} where idem_key = %s)",
-            key,
-            key,
+            "select (select count(*) from orders where crdb_region = %(region)s "
+            "and idem_key = %(key)s) + (select count(*) from intake "
+            "where crdb_region = %(region)s and idem_key = %(key)s)",
+            region=region,
+            key=key,
         )
 
 

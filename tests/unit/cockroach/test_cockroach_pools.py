@@ -290,3 +290,89 @@ async def test_an_opening_breaker_sends_waiting_callers_away(pool) -> None:
     one.release(session)
 
     assert repr(one) == "<GatewayPool eu-a 1 idle, 0 busy, 0 waiting, limit 1>"
+
+
+async def test_a_session_nobody_needs_is_closed(pool) -> None:
+    """The one at the bottom, unused for the idle time, goes; the one in use stays."""
+    now = [0.0]
+    one = pool(clock=lambda: now[0], idle_s=60)
+    bottom, top = [await one.acquire() for _ in range(2)]
+    one.release(bottom)
+    one.release(top)
+    for minute in (0.5, 1.1):
+        now[0] = 60 * minute
+        one.release(await one.acquire())
+    await one.close()
+
+    assert (True, 1, 2) == (bottom.closed, top.driver.drained + 1, one.stats().opened)
+
+
+async def test_an_aged_session_is_replaced_before_it_is_missed(
+    pool, server, until
+) -> None:
+    """Where connections are kept warm nobody waits for the opening of the next."""
+    now = [0.0]
+    one = pool(clock=lambda: now[0], renew=True)
+    session = await one.acquire()
+    now[0] = 901 * 1.1
+    one.release(session)
+    await until(lambda: one.stats().idle == 1)
+
+    assert (2, 0) == (len(server.sessions), one.stats().waiting)
+
+
+async def test_a_dead_session_is_not_replaced_at_once(pool, server) -> None:
+    """Its server went away: the next to ask will see, not the pool in a loop."""
+    one = pool(renew=True)
+    session = await one.acquire()
+    session.usable = False
+    one.release(session)
+    await one.close()
+
+    assert 1 == len(server.sessions)
+
+
+async def test_few_connections_are_opened_at_once(pool, server) -> None:
+    """However many wait after an outage, a server is asked for four at a time."""
+    server.gate.clear()
+    one = pool(size=20, overflow=0, timeout_s=5)
+    waiting = [asyncio.create_task(one.acquire()) for _ in range(20)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert 4 == server.opening
+    server.gate.set()
+    await asyncio.gather(*waiting)
+
+    assert (20, 4) == (len(server.sessions), server.peak)
+
+
+async def test_waits_are_counted_by_their_length(pool) -> None:
+    """Finding one idle is no wait; waiting for one is, also in vain."""
+    now = [0.0]
+    one = pool(size=1, overflow=0, timeout_s=0.01, clock=lambda: now[0])
+    session = await one.acquire()
+    one.release(session)
+    session = await one.acquire()
+    waiting = asyncio.create_task(one.acquire())
+    await asyncio.sleep(0)
+    now[0] = 0.02
+    with pytest.raises(PoolExhaustedError) as told:
+        await waiting
+    stats = one.stats()
+
+    assert (2, pytest.approx(0.02)) == (sum(stats.waits), stats.waited_s)
+    assert (1, 1) == (stats.waits[0], stats.waits[2])
+    assert 0.5 <= told.value.retry_after_s <= 1.5
+
+
+async def test_filling_can_take_its_time(pool, server) -> None:
+    """Each opening has a pause of its own before it, and none is opened in vain."""
+    pauses: list[int] = []
+
+    async def pause() -> None:
+        pauses.append(len(server.sessions))
+
+    one = pool(size=3)
+    await one.fill(pause=pause)
+
+    assert ([0, 1, 2], 3) == (pauses, one.stats().idle)

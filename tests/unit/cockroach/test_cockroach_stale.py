@@ -1,0 +1,233 @@
+"""Which reads are answered near the client, and what is sent for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text, union
+from sqlalchemy_cockroachdb.psycopg import CockroachDBDialect_psycopg
+
+from cockroach import errors, spans
+from cockroach.fleet import Fleet
+from cockroach.lease import Result
+from cockroach.routing import Router
+from cockroach.schema.tables import customers, orders
+from cockroach.stale import Stale, StaleReads, StaleStatementError, as_of
+from cockroach.topology import DatabaseTarget, Gateway, Replica
+from observability import names
+from resilience.testing import FakeClock
+
+CLAUSE = "AS OF SYSTEM TIME follower_read_timestamp()"
+AT = {"zone": "a", "host": "127.0.0.1", "port": 1}
+GATEWAYS = tuple(Gateway(name=f"{r}-a", region=r, **AT) for r in ("us", "eu"))
+EU_AT_US = Replica(name="eu-at-us", region="us", of="eu", **AT)
+
+
+def compiled(statement) -> str:
+    made = str(statement.compile(dialect=CockroachDBDialect_psycopg()))
+    return " ".join(as_of(made).split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "around"),
+    [
+        (select(customers.c.id), ("FROM customers", "")),
+        (
+            select(customers.c.id).where(customers.c.crdb_region == "eu"),
+            ("FROM customers", "WHERE customers.crdb_region"),
+        ),
+        (select(customers.c.id).limit(3), ("FROM customers", "LIMIT")),
+        (
+            select(orders.c.state, func.count()).group_by(orders.c.state),
+            ("FROM orders", "GROUP BY orders.state"),
+        ),
+        (
+            select(orders.c.id, customers.c.name)
+            .join(customers, orders.c.customer_id == customers.c.id)
+            .order_by(orders.c.created_at.desc()),
+            ("ON orders.customer_id = customers.id", "ORDER BY"),
+        ),
+        (
+            select(select(orders.c.id).where(orders.c.id.is_(None)).cte("some")),
+            ('FROM "some"', ""),
+        ),
+        (
+            select(select(orders.c.id).limit(1).scalar_subquery(), customers.c.id),
+            ("FROM customers", ""),
+        ),
+        (text("SELECT ' FROM x WHERE (' FROM customers"), ("FROM customers", "")),
+    ],
+)
+def test_where_the_clause_goes(statement, around) -> None:
+    """After the outermost FROM with its joins, before whatever follows it."""
+    before, after = around
+    made = compiled(statement)
+
+    assert f"{before} {CLAUSE} {after}".strip() in made
+    assert 1 == made.count(CLAUSE)
+    assert CLAUSE in made.rpartition(before)[2]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        select(customers.c.id).with_for_update(),
+        select(customers.c.id).where(customers.c.name == "x").with_for_update(),
+        union(select(customers.c.id), select(orders.c.id)),
+        text("INSERT INTO stock SELECT 1 FROM stock"),
+        text("UPDATE stock SET available = 1"),
+        text("WITH x AS (SELECT 1) DELETE FROM stock"),
+        text("SELECT 1"),
+    ],
+)
+def test_what_cannot_be_read_in_the_past(statement) -> None:
+    """Writes, locks and set operations are refused before they are sent."""
+    with pytest.raises(StaleStatementError):
+        compiled(statement)
+
+
+class Near(StaleReads):
+    """Asks nobody: what near gateways would say is told beforehand."""
+
+    def __init__(self, target: DatabaseTarget, clock: FakeClock) -> None:
+        self.asked: list[str] = []
+        self.behind: float | None = 1.0
+        self.fails: errors.DatabaseError | None = None
+        self.told: dict[str, Any] = {}
+        super().__init__(
+            target,
+            Fleet.__new__(Fleet),
+            Router(target, region="us"),
+            region="us",
+            policy=lambda: None,  # type: ignore[arg-type]
+            home=self._at_home,
+            tracer=None,  # type: ignore[arg-type]
+            clock=clock,
+        )
+        self._fleet._pools = {}
+
+    async def _ask(self, gateway, home, statement, params, key, **kind) -> Any:
+        if kind.get("probe"):
+            self.asked.append(f"gauge {gateway.name}")
+            return Result([(self.behind,)], 1)
+        if self.fails is not None:
+            raise self.fails
+        self.told = dict(spans._also.get() or {})
+        self.asked.append(f"{gateway.name}{' as of' if kind['rewrite'] else ''}")
+        return Result((), 0)
+
+    async def _at_home(self, home, statement, params, key) -> Result:
+        self.told = dict(spans._also.get() or {})
+        self.asked.append(f"home {home}")
+        return Result((), 0)
+
+    async def read(self, home: str, at_most_s: float = 10.0) -> tuple[str, str, int]:
+        await self.fetch(home, select(orders.c.id), None, None, Stale(at_most_s))
+        told = self.told
+        return (
+            told[names.STALE_SERVED],
+            told[names.STALE_REASON],
+            told[names.STALENESS_MS],
+        )
+
+
+@pytest.fixture
+def near(clock):
+    def make(flavour: str, *replicas: Replica) -> Near:
+        target = DatabaseTarget(
+            flavour=flavour,  # type: ignore[arg-type]
+            dbname="shop",
+            user="u",
+            password="",
+            gateways=GATEWAYS,
+            replicas=replicas,
+        )
+        return Near(target, clock)
+
+    return make
+
+
+async def test_cockroach_answers_from_followers(near, clock) -> None:
+    """Our own region's gateway, in the past; how far is asked once a minute."""
+    one = near("cockroach")
+    one.behind = 4.8
+
+    assert ("follower", "near", 4800) == await one.read("eu")
+    clock.advance(30)
+    assert ("follower", "near", 4800) == await one.read("eu")
+    assert ["gauge us-a", "us-a as of", "us-a as of"] == one.asked
+
+
+async def test_a_tighter_bound_than_followers_keep_asks_the_home(near) -> None:
+    """Nobody gets an older answer than he allows."""
+    one = near("cockroach")
+    one.behind = 4.8
+
+    assert ("home", "too_old", 0) == await one.read("eu", 4.0)
+    assert ["gauge us-a", "home eu"] == one.asked
+
+
+async def test_a_replica_is_as_old_as_its_last_look_says(near, clock) -> None:
+    """The lag is measured, and the time since then counts as lag too."""
+    one = near("postgres", EU_AT_US)
+
+    assert ("replica", "near", 1000) == await one.read("eu")
+    clock.advance(0.4)
+    assert ("replica", "near", 1400) == await one.read("eu")
+    assert ("home", "too_old", 0) == await one.read("eu", 1.2)
+    clock.advance(0.2)
+    one.behind = 0.1
+    assert ("replica", "near", 100) == await one.read("eu", 1.2)
+
+
+async def test_what_is_not_known_to_be_fresh_is_not_used(near) -> None:
+    """A server that has replayed nothing, or replays nothing, is no replica."""
+    one = near("postgres", EU_AT_US)
+    one.behind = None
+
+    assert ("home", "too_old", 0) == await one.read("eu", 1e9)
+
+
+async def test_without_a_replica_the_home_is_asked(near) -> None:
+    """Also for our own rows, where nothing could be nearer."""
+    assert ("home", "no_replica", 0) == await near("embedded").read("eu")
+    assert ("home", "at_home", 0) == await near("embedded", EU_AT_US).read("us")
+
+
+async def test_a_replica_that_fails_is_left_alone_for_a_while(near, clock) -> None:
+    """The read is answered at home, and so are those of the next second."""
+    one = near("postgres", EU_AT_US)
+    one.fails = errors.ConnectRefusedError("us", "connect_failed")
+
+    assert ("home", "near_failed", 0) == await one.read("eu")
+    one.fails = None
+    assert ("home", "no_replica", 0) == await one.read("eu")
+    clock.advance(1.1)
+    assert "replica" == (await one.read("eu"))[0]
+
+
+async def test_a_wrong_statement_is_wrong_everywhere(near) -> None:
+    """No second try at home for what the statement itself is to blame for."""
+    one = near("postgres", EU_AT_US)
+    one.fails = errors.StatementError("syntax", sqlstate="42601")
+    with pytest.raises(errors.StatementError):
+        await one.read("eu")
+
+
+def test_replicas_travel_with_the_target() -> None:
+    """The description of a database names them, and old ones without are read."""
+    target = DatabaseTarget(
+        flavour="postgres",
+        dbname="shop",
+        user="u",
+        password="",
+        gateways=GATEWAYS,
+        replicas=(EU_AT_US,),
+    )
+
+    assert target == DatabaseTarget.from_json(target.to_json())
+    assert (EU_AT_US,) == target.replicas_of("eu", "us")
+    assert () == target.replicas_of("us", "us")
+    with pytest.raises(ValueError, match="more than 0"):
+        Stale(0)
