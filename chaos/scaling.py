@@ -47,7 +47,7 @@ class Scaling:
     def to_json(self) -> dict[str, Any]:
         """Say whether the scaler is at work, and how many links it has added."""
         state = "gone" if self.gone_s else "in force" if self.in_force_s else "off"
-        return {"state": state, "links": len(self.links)}
+        return {"state": state, "added": len(self.links)}
 
     def prepare(self) -> None:
         """Read the lists of gateways. Raises ToxiproxyError, OSError."""

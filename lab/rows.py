@@ -88,7 +88,10 @@ def courses(
 
 
 def fault(told: Mapping[str, Any]) -> Text:
-    """Say how the fault stands, the measured before the meant."""
+    """Say how the fault stands, the measured before the meant.
+
+    What is no fault, a peak or a scaler, is told in its own measure.
+    """
     line = labelled("fault")
     state = str(told.get("state", "off"))
     on = state in {"injecting", "in force", "not felt", "lingers"}
@@ -98,6 +101,10 @@ def fault(told: Mapping[str, Any]) -> Text:
         said.append(f"{told['measured_ms']:.0f} ms measured")
     if told.get("asked_ms"):
         said.append(f"{told['asked_ms']} ms wanted")
+    if told.get("times"):
+        said.append(f"{told['times']:g} times the load")
+    if told.get("added") is not None:
+        said.append(f"{told['added']} links to new gateways")
     if told.get("links"):
         word = "on" if on else "was on"
         said.append(f"{word} {told['links']} links to {told.get('region')}'s database")

@@ -59,7 +59,7 @@ class Together:
         if self._moving is None:
             self._moving = loop.create_task(self._move())
         try:
-            await asyncio.shield(wanted.done)
+            await wanted.done
         except asyncio.CancelledError:
             if wanted in self._line:
                 self._line.remove(wanted)

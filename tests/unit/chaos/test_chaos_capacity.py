@@ -71,13 +71,16 @@ def test_nobody_before_is_no_comparison(world):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "passed"), [(20, 0, True), (20, 1, False), (5, 0, False)]
+    ("count", "slow", "failed", "passed"),
+    [(40, 0, 0, True), (40, 3, 0, False), (40, 0, 1, False), (19, 0, 0, False)],
 )
-def test_no_capacity_is_missed(world, old, new, passed):
-    """No new gateway is asked, while the old ones are."""
-    statements(world, 1012, "us-a", 5)
-    statements(world, 1025, "us-a", old)
-    statements(world, 1026, "us-c", new)
-    bounds = {"at_most": 0, "min_statements": 20}
+def test_capacity_is_not_missed(world, count, slow, failed, passed):
+    """Quick and successful before anything was added, and enough to tell by."""
+    for n in range(count):
+        outcome = "failure" if n < failed else "success"
+        world.journey(1011 + n / 10, 4000 if n < slow else 60, outcome=outcome)
+    # What came later is no matter.
+    world.journey(1025, 9000)
+    bounds = {"at_most_ms": 500, "min_checkouts": 20}
 
-    assert CURES["no_capacity_is_missed"](world.scene(), bounds).passed is passed
+    assert CURES["capacity_is_not_missed"](world.scene(), bounds).passed is passed

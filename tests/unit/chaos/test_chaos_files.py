@@ -1,6 +1,8 @@
 """Every experiment file can be played, is told of, and asks for checks that exist."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from chaos import activities, experiments
 from chaos.cures import CURES
 from chaos.diseases import DISEASES
 from chaos.settings import Settings
+from cockroach.schema import __main__ as schema_command
 from load.plan import JOURNEYS
 
 CARDS = Path(__file__).parents[3] / "docs" / "fault-cards"
@@ -90,3 +93,12 @@ def test_it_has_a_card(name):
 
     assert card.startswith(f"# {name}\n")
     assert f"seawall chaos run {name}" in card
+
+
+def test_the_card_of_range_split_prints_splits(capsys):
+    """The command that it names for the cure runs, and prints what it promises."""
+    card = (CARDS / "range-split.md").read_text()
+    (command,) = re.findall(r"`python -m cockroach\.schema (.*?)`", card)
+
+    assert schema_command.main(shlex.split(command)) == 0
+    assert "split at values" in capsys.readouterr().out

@@ -112,3 +112,11 @@ def test_a_visitor_or_two_are_no_network_that_waits(world):
     assert not DISEASES["one_network_waits"](
         world.scene(), {**BLOCK, "min_visits": 10}
     ).passed
+
+
+def test_everybody_else_is_no_network(world):
+    """The firm is not to blame for those who come from nowhere in particular."""
+    visits(world, firm_ms=20, others_ms=900)
+    found = CURES["no_network_waits"](world.scene(), {"at_most_ms": 100})
+
+    assert (True, 20) == (found.passed, found.observed)
