@@ -39,7 +39,7 @@ test-cockroach: $(VENV)/dev.stamp  ## The data suite on the database that COCKRO
 sceptic: $(VENV)/dev.stamp  ## The proof that the proof is sound; a quarter of an hour
 	@$(BIN)/python -m pytest -m sceptic
 
-drills: $(VENV)/dev.stamp  ## Every drill with every fault, and what must not pass; three minutes
+drills: $(VENV)/dev.stamp  ## Every drill with every fault, and what must not pass; five minutes
 	@$(BIN)/python -m pytest -m drill
 
 dist-check: $(VENV)/dev.stamp  ## seawall-resilience on every Python here, oldest and newest gRPC
