@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from cockroach.embedded import build, proof, watcher
 from cockroach.embedded.account import Account, Footing, choose
 from cockroach.embedded.binaries import find
 from cockroach.embedded.errors import DiskFullError, EmbeddedError, PortTakenError
+from cockroach.embedded.ports import free_ports, refuse_taken
 from cockroach.embedded.replica import replica_name, start_replica
 from cockroach.embedded.server import Server, explain_os_error
 from cockroach.embedded.settings import APP, DBNAME
@@ -174,7 +174,7 @@ class EmbeddedCluster:
         """
         wan, _ = self._running()
         home, name = self._sites[check_region(of)], replica_name(of, check_region(at))
-        (port,) = _free_ports(1)
+        (port,) = free_ports(1)
         server = home.server.beside(name, port)
         start_replica(home, server, link=wan.listen[fdw_name(at, of)])
         replica = Replica(
@@ -273,9 +273,9 @@ class EmbeddedCluster:
         return footing
 
     def _make_servers(self, footing: Footing) -> dict[str, Server]:
-        ports = self._ports or _free_ports(len(REGIONS))
+        ports = self._ports or free_ports(len(REGIONS))
         for port in ports:
-            _refuse_taken(port)
+            refuse_taken(port)
         return {
             region: Server(
                 region=region,
@@ -322,7 +322,7 @@ class EmbeddedCluster:
                 # Between our finding a port free and its use anybody may take it.
                 if self._ports is not None or attempts_left == 0:
                     raise
-                (server.port,) = _free_ports(1)
+                (server.port,) = free_ports(1)
                 server.configure(standbys=standbys)
                 server.spawn()
             else:
@@ -379,25 +379,3 @@ def _start_watcher(directories: Sequence[str]) -> subprocess.Popen[bytes]:
         cwd="/",
         env={"PATH": os.environ.get("PATH", os.defpath)},
     )
-
-
-def _free_ports(count: int) -> tuple[int, ...]:
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return tuple(one.getsockname()[1] for one in held)
-    finally:
-        for one in held:
-            one.close()
-
-
-def _refuse_taken(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise PortTakenError(
-                f"port {port} is taken; stop what listens there or choose another"
-            ) from error
