@@ -16,6 +16,7 @@ from cockroach.schema.cockroachdb import CockroachLayout
 from cockroach.schema.postgres import PostgresLayout
 from cockroach.schema.tables import stock
 from tests.data import statement_list
+from tests.data.portable import portable
 from tests.data.statement_list import DIALECTS, FILE, Sent, listed, render
 
 # SQLAlchemy writes what is SQL in capitals and what is a name without.
@@ -142,21 +143,12 @@ def prepared(cluster: EmbeddedCluster) -> Iterator[dict[str, psycopg.Connection[
                 "create type crdb_internal_region as enum ('us', 'eu', 'asia')"
             )
             for statement in layout.create():
-                portable = without_localities(statement)
-                if portable:
-                    made[name].execute(portable)
+                if told := portable(statement):
+                    made[name].execute(told)
         yield made
         for name, one in made.items():
             one.close()
             session.execute(f"drop database prepared_{name}")
-
-
-def without_localities(statement: str) -> str:
-    """Take off what PostgreSQL has no word for."""
-    if statement.startswith("alter database"):
-        return ""
-    statement = re.sub(r" locality (regional by row|global)$", "", statement)
-    return re.sub(r" using hash with \(bucket_count = \d+\)$", "", statement)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
