@@ -77,6 +77,10 @@ class EmbeddedLayout:
                 "a schema without localities cannot be laid out over three servers: "
                 "nothing says where a row lives"
             )
+        if self.schema.regions != REGIONS or self.region not in REGIONS:
+            raise DeclarationError(
+                f"the embedded cluster has one server for each of {', '.join(REGIONS)}"
+            )
 
     @property
     def _others(self) -> tuple[str, ...]:

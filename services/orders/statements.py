@@ -124,9 +124,6 @@ CLAIM = (
 
 HEAD = select(orders).where(_this_order)
 STATE = select(orders.c.state).where(_this_order)
-HEAD_BY_KEY = select(orders).where(
-    orders.c.crdb_region == _REGION, orders.c.idem_key == _KEY
-)
 ITEMS = (
     select(*_ITEM_COLUMNS)
     .where(order_items.c.crdb_region == _REGION, order_items.c.order_id == _ORDER)

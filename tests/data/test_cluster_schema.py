@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import psycopg
 import pytest
-from psycopg import conninfo, sql
+from psycopg import conninfo
 from sqlalchemy import Connection, create_engine, inspect
 from sqlalchemy.pool import NullPool
 
@@ -17,22 +14,12 @@ from cockroach import migrations
 from cockroach.embedded import EmbeddedCluster
 from cockroach.schema.cockroachdb import CockroachLayout
 from cockroach.schema.ddl import Layout
-from cockroach.schema.declare import (
-    REGION_COLUMN,
-    Column,
-    ForeignKey,
-    Global,
-    Index,
-    RegionalByRow,
-    RegionalByTable,
-    SchemaSpec,
-    TableSpec,
-)
+from cockroach.schema.declare import SchemaSpec
 from cockroach.schema.embedded import EmbeddedLayout
 from cockroach.schema.naive import NAIVE
 from cockroach.schema.postgres import PostgresLayout
 from cockroach.schema.tables import SHOP, shop
-from cockroach.topology import REGIONS
+from tests.data.portable import portable
 
 
 def _connect(dsn: str) -> Iterator[Connection]:
@@ -183,15 +170,6 @@ def test_a_newer_schema_is_refused_and_left_alone(
     assert migrations.current(plain_database) == "9999"
 
 
-def _portable(statement: str) -> str:
-    """Take off what PostgreSQL has no word for."""
-    if statement.startswith(("alter database", "alter table", "alter index")):
-        return ""
-    statement = re.sub(r"\) locality [\w \"]+$", ")", statement)
-    statement = re.sub(r" using hash with \(bucket_count = \d+\)$", "", statement)
-    return re.sub(r"^(drop index if exists )\w+@", r"\1", statement)
-
-
 @pytest.mark.parametrize("schema", [SHOP, NAIVE], ids=["shop", "naive"])
 def test_the_ddl_of_cockroachdb_is_sound_but_for_its_localities(
     plain_database: Connection, schema: SchemaSpec
@@ -202,8 +180,8 @@ def test_the_ddl_of_cockroachdb_is_sound_but_for_its_localities(
     layout = CockroachLayout(schema=schema)
     # Each may be repeated after a break.
     for statement in [*layout.create(), *layout.create()]:
-        if portable := _portable(statement):
-            run(portable)
+        if told := portable(statement):
+            run(told)
 
     made = inspect(plain_database)
     assert set(made.get_table_names()) == set(schema.by_name)
@@ -214,7 +192,32 @@ def test_the_ddl_of_cockroachdb_is_sound_but_for_its_localities(
             assert (index.name in _indexes(plain_database)) == (index.until is None)
             for change in (layout.make_index, layout.drop_index):
                 for statement in change(index.name):
-                    run(_portable(statement))
+                    run(portable(statement))
+
+
+def test_split_points_are_values_of_their_keys(plain_database: Connection) -> None:
+    """What a range is cut at is of the type of its column, in every table."""
+    run = plain_database.exec_driver_sql
+    run("create type crdb_internal_region as enum ('us', 'eu', 'asia')")
+    for statement in CockroachLayout().create():
+        if told := portable(statement):
+            run(told)
+    checked = 0
+    for table in SHOP.tables:
+        for split in table.splits:
+            for point in split.points:
+                for column, value in zip(table.key, point, strict=False):
+                    kind = run(
+                        "select format_type(atttypid, atttypmod) from pg_attribute "
+                        f"where attrelid = '{table.name}'::regclass "
+                        f"and attname = '{column}'"
+                    ).scalar_one()
+                    assert (
+                        run(f"select ('{value}'::{kind})::text").scalar_one() == value
+                    )
+                    checked += 1
+
+    assert checked >= 90
 
 
 def test_the_naive_schema_works_and_joins_without_a_region(
@@ -251,116 +254,3 @@ def test_the_naive_schema_works_and_joins_without_a_region(
     assert page == [(2, "Lamp")]
     for statement in PostgresLayout(schema=NAIVE).drop():
         run(statement)
-
-
-# What the shop does not use and the builder has all the same.
-SCRATCH = SchemaSpec(
-    tables=(
-        TableSpec(
-            name="rates",
-            locality=Global(),
-            columns=(Column("id", "text"), Column("percent", "bigint")),
-            key=("id",),
-            indexes=(Index(name="rates_by_percent", columns=("percent",), buckets=4),),
-        ),
-        TableSpec(
-            name="invoices",
-            locality=RegionalByRow(),
-            columns=(Column("id", "text"), Column("rate", "text")),
-            key=(REGION_COLUMN, "id"),
-            foreign_keys=(
-                ForeignKey(columns=("rate",), table="rates", referred=("id",)),
-            ),
-        ),
-        TableSpec(
-            name="settings",
-            locality=RegionalByTable("eu"),
-            columns=(Column("name", "text"), Column("rate", "text")),
-            key=("name",),
-            indexes=(Index(name="settings_by_rate", columns=("rate",)),),
-            foreign_keys=(
-                ForeignKey(columns=("rate",), table="rates", referred=("id",)),
-            ),
-        ),
-    )
-)
-
-
-@pytest.fixture
-def scratch(cluster: EmbeddedCluster) -> Iterator[dict[str, psycopg.Connection[Any]]]:
-    """Lay another schema out over the three servers, in databases of its own."""
-    admins = {region: cluster.admin_dsn(region) for region in REGIONS}
-    made: dict[str, psycopg.Connection[Any]] = {}
-    with contextlib.ExitStack() as stack:
-        for region, dsn in admins.items():
-            session = stack.enter_context(psycopg.connect(dsn, autocommit=True))
-            session.execute("create database scratch")
-            stack.callback(session.execute, "drop database scratch with (force)")
-            there = conninfo.make_conninfo(dsn, dbname="scratch")
-            made[region] = psycopg.connect(there, autocommit=True)
-            stack.callback(made[region].close)
-        for region, session in made.items():
-            _dial(session, {r: dsn for r, dsn in admins.items() if r != region})
-        for region, session in made.items():
-            for statement in EmbeddedLayout(region=region, schema=SCRATCH).create():
-                session.execute(statement)
-        yield made
-
-
-def _dial(session: psycopg.Connection[Any], others: dict[str, str]) -> None:
-    session.execute("create extension postgres_fdw")
-    for region, dsn in others.items():
-        parts = conninfo.conninfo_to_dict(dsn)
-        server = {"host": parts["host"], "port": parts["port"], "dbname": "scratch"}
-        for text, options in (
-            ("create server {} foreign data wrapper postgres_fdw options ({})", server),
-            (
-                "create user mapping for current_user server {} options ({})",
-                {"user": parts["user"], "password": parts["password"]},
-            ),
-        ):
-            listed = sql.SQL(", ").join(
-                sql.SQL("{} {}").format(sql.Identifier(name), sql.Literal(str(value)))
-                for name, value in options.items()
-            )
-            session.execute(sql.SQL(text).format(sql.Identifier(region), listed))
-
-
-def test_every_locality_is_laid_out_over_the_servers(
-    scratch: dict[str, psycopg.Connection[Any]],
-) -> None:
-    """One region's table is reached from all; a key of a GLOBAL table is checked."""
-    for session in scratch.values():
-        session.execute("begin; set local session_replication_role = replica")
-        session.execute("insert into glob.rates values ('full', 19)")
-        session.execute("commit")
-    scratch["us"].execute("insert into settings values ('vat', 'full')")
-    scratch["us"].execute("insert into invoices values ('eu', 'one', 'full')")
-    for wrong in ("settings values ('x', 'none')", "invoices values ('eu', 'x', 'no')"):
-        with pytest.raises(psycopg.errors.ForeignKeyViolation):
-            scratch["us"].execute(f"insert into {wrong}")
-
-    read = {
-        region: (
-            session.execute("select rate from settings").fetchall(),
-            session.execute("select rate from invoices").fetchall(),
-        )
-        for region, session in scratch.items()
-    }
-    indexed = {
-        region
-        for region, session in scratch.items()
-        if session.execute(
-            "select 1 from pg_indexes where indexname = 'settings_by_rate'"
-        ).fetchone()
-    }
-
-    assert read == dict.fromkeys(REGIONS, ([("full",)], [("full",)]))
-    assert indexed == {"eu"}
-    for region, session in scratch.items():
-        layout = EmbeddedLayout(region=region, schema=SCRATCH)
-        for name in ("settings_by_rate", "rates_by_percent"):
-            for statement in (*layout.drop_index(name), *layout.make_index(name)):
-                session.execute(statement)
-        for statement in layout.drop():
-            session.execute(statement)

@@ -11,12 +11,15 @@ import pytest
 from psycopg import conninfo
 from sqlalchemy import select, text
 
+from cockroach.database import Database
 from cockroach.embedded import EmbeddedCluster
 from cockroach.schema.cockroachdb import CockroachLayout
 from cockroach.schema.postgres import PostgresLayout
 from cockroach.schema.tables import stock
+from services.storefront.store import StorefrontStore
 from tests.data import statement_list
-from tests.data.statement_list import DIALECTS, FILE, Sent, listed, render
+from tests.data.portable import portable
+from tests.data.statement_list import DIALECTS, FILE, Sent, listed, recording, render
 
 # SQLAlchemy writes what is SQL in capitals and what is a name without.
 WORDS = set(
@@ -127,6 +130,24 @@ def test_a_statement_made_on_the_spot_is_seen() -> None:
     assert {next(iter(listed()))} == sent.names()
 
 
+async def test_what_a_store_sends_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recorder finds the service behind the data layer, whatever it sends."""
+    database = object.__new__(Database)
+    store = StorefrontStore(database, region="us")
+    with recording() as sent:
+        # It has no gateway: the statement is seen and goes nowhere.
+        with pytest.raises(AttributeError):
+            await store.blocks()
+        monkeypatch.setattr("services.storefront.store._BLOCKS", text("select 42"))
+        with pytest.raises(AttributeError):
+            await store.blocks()
+        with pytest.raises(AttributeError):
+            await database.fetch("us", text("select 43"))
+
+    assert {"storefront.store.BLOCKS"} == sent.names()
+    assert ["services.storefront.store: select 42"] == sent.unlisted()
+
+
 @pytest.fixture(scope="module")
 def prepared(cluster: EmbeddedCluster) -> Iterator[dict[str, psycopg.Connection[Any]]]:
     """Two empty databases with the tables of PostgreSQL and of CockroachDB."""
@@ -142,21 +163,12 @@ def prepared(cluster: EmbeddedCluster) -> Iterator[dict[str, psycopg.Connection[
                 "create type crdb_internal_region as enum ('us', 'eu', 'asia')"
             )
             for statement in layout.create():
-                portable = without_localities(statement)
-                if portable:
-                    made[name].execute(portable)
+                if told := portable(statement):
+                    made[name].execute(told)
         yield made
         for name, one in made.items():
             one.close()
             session.execute(f"drop database prepared_{name}")
-
-
-def without_localities(statement: str) -> str:
-    """Take off what PostgreSQL has no word for."""
-    if statement.startswith("alter database"):
-        return ""
-    statement = re.sub(r" locality (regional by row|global)$", "", statement)
-    return re.sub(r" using hash with \(bucket_count = \d+\)$", "", statement)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -27,6 +27,7 @@ from cockroach.schema.declare import (
     Unique,
     Unplaced,
 )
+from cockroach.schema.embedded import EmbeddedLayout
 from cockroach.schema.metadata import metadata
 from cockroach.schema.naive import NAIVE
 from cockroach.schema.tables import SHOP
@@ -318,6 +319,15 @@ def test_a_quote_in_a_split_point_stays_a_value() -> None:
             lambda: CockroachLayout(survival="region", schema=NAIVE),
             "no regions to survive",
         ),
+        (lambda: EmbeddedLayout(region="mars"), "one server for each of us, eu, asia"),
+        (
+            lambda: EmbeddedLayout(
+                region="us",
+                schema=SchemaSpec(tables=(SHARED,), regions=("us", "eu")),
+            ),
+            "one server for each of us, eu, asia",
+        ),
+        (lambda: EmbeddedLayout(region="us", schema=NAIVE), "nothing says where"),
         (lambda: list(CockroachLayout().make_index("x")), "no index 'x' is declared"),
     ],
 )
