@@ -169,14 +169,16 @@ class Crisis:
             # What could not be restored holds no rows either.
             return compare(())
 
-    def outcome(self, judgement: Judgement, *, grows: str, trace_id: str) -> Outcome:
-        """Put the round together; `grows` is the phase that may grow with the data."""
+    def outcome(
+        self, judgement: Judgement, *, grows: tuple[str, ...], trace_id: str
+    ) -> Outcome:
+        """Put the round together; `grows` are phases that may grow with the data."""
         return Outcome(
             rows=len(self.loaded),
             size_bytes=self.size_bytes,
             acknowledged=self._written,
             judgement=judgement,
-            recovery_s=self.phases.seconds(grows),
+            recovery_s=sum(self.phases.seconds(name) for name in grows),
             phases=self.phases.document(self.fault_at),
             trace_id=trace_id,
             doubts=tuple(self.doubts),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from cockroach.drills import archive, book
 from cockroach.drills.crisis import DETECTION, RESTORE, WAN, Crisis
@@ -19,6 +20,7 @@ from cockroach.drills.standby import STANDBY
 
 REPAIR = "repair"
 _BAD = "delete from drill_rows"
+_FIRST = "select exists (select from drill_rows where number = 0)"
 # Fewer rows than this part of those that were there is what the alarm looks for.
 _ALARM = 0.5
 _POLL_S = 0.005
@@ -33,50 +35,52 @@ class _Stage:
 
 def run(crisis: Crisis, rows: int) -> Judgement:
     """Play one round: the DELETE, the alarm, the restore beside, the repair."""
-    plan = crisis.plan
     stage = _stage(crisis, rows)
     primary = stage.primary
-    base, kept = crisis.place.home / "base", crisis.place.home / "archive"
-    with crisis.writer(primary) as writer:
-        came = writer.write_for(plan.before)
-        with primary.session() as witness:
-            witness.execute("begin isolation level repeatable read read only")
-            witness.execute("select count(*) from drill_rows limit 1")
-            # The witness sees the rows of this moment for as long as it asks.
-            transaction = [0]
+    with crisis.writer(primary) as writer, primary.session() as witness:
+        came = writer.write_for(crisis.plan.before)
+        # The witness sees the rows of this moment for as long as it is asked.
+        witness.execute("begin isolation level repeatable read read only")
+        before = int(_value(witness, "select count(*) from drill_rows"))
+        transaction = [0]
 
-            def mistake() -> None:
-                transaction[0] = _delete(primary)
+        def mistake() -> None:
+            transaction[0] = _delete(primary)
 
-            crisis.strike(primary, mistake, written=plan.before, came=came)
-            reached = _wait_until_gone(stage.standby)
-            crisis.facts["standby_lost_rows_after_s"] = round(
-                reached - crisis.fault_at, 3
-            )
-            source = dict(book.read(witness))
-        _notice(crisis, primary, len(source))
-        moment = moment_of(primary, transaction[0])
-        crisis.facts["restored_to"] = moment
-
-        def restore() -> None:
-            archive.push(primary)
-            point = archive.until(moment, inclusive=False)
-            archive.recover(stage.copy, base, {**archive.reading(kept), **point})
-
-        if not crisis.recover(RESTORE, restore):
+        crisis.strike(primary, mistake, written=crisis.plan.before, came=came)
+        gone = _wait_until_gone(stage.standby) - crisis.fault_at
+        crisis.facts["standby_lost_rows_after_s"] = round(gone, 3)
+        _notice(crisis, primary, before)
+        if not _undo(crisis, stage, transaction[0]):
             return crisis.judge(writer, primary)
+        writer.write_on(crisis.plan.after)
+        # The comparisons come last: they are no part of anybody's recovery.
+        source = dict(book.read(witness))
         crisis.facts |= _compare(source, stage.copy, writer.record.sent)
-        with crisis.phases.phase(REPAIR):
-            with stage.copy.session() as there, primary.session() as here:
-                crisis.facts["rows_put_back"] = book.put_back(here, book.read(there))
-            crisis.back_at = time.monotonic()
-        writer.write_on(plan.after)
         found = crisis.judge(writer, primary)
     wrong = {k: crisis.facts[k] for k in ("copy_missing", "copy_differs")}
     if found.verdict == "pass" and any(wrong.values()):
         # All rows are there although the copy had not all of them: who put them back?
         crisis.doubts.append(f"the copy is not the source at its time: {wrong}")
     return found
+
+
+def _undo(crisis: Crisis, stage: _Stage, transaction: int) -> bool:
+    base, kept = crisis.place.home / "base", crisis.place.home / "archive"
+    moment = moment_of(stage.primary, transaction)
+    crisis.facts["restored_to"] = moment
+
+    def restore() -> None:
+        archive.push(stage.primary)
+        point = archive.until(moment, inclusive=False)
+        archive.recover(stage.copy, base, {**archive.reading(kept), **point})
+
+    def repair() -> None:
+        with stage.copy.session() as there, stage.primary.session() as here:
+            crisis.facts["rows_put_back"] = book.put_back(here, book.read(there))
+        crisis.back_at = time.monotonic()
+
+    return crisis.recover(RESTORE, restore) and crisis.recover(REPAIR, repair)
 
 
 def moment_of(primary: Site, transaction: int) -> str:
@@ -121,16 +125,16 @@ def _wait_until_gone(standby: Site, timeout: float = 10.0) -> float:
     deadline = time.monotonic() + timeout
     with standby.session() as session:
         while time.monotonic() < deadline:
-            if not _first_row(session):
+            if not _value(session, _FIRST):
                 return time.monotonic()
             time.sleep(_POLL_S)
     raise DrillError(f"the standby still had the rows {timeout:g} s after the DELETE")
 
 
-def _first_row(session: Session) -> bool:
-    query = "select exists (select from drill_rows where number = 0)"
+def _value(session: Session, query: str) -> Any:
     row = session.execute(query).fetchone()
-    return bool(row and row[0])
+    assert row is not None
+    return row[0]
 
 
 def _notice(crisis: Crisis, primary: Site, before: int) -> None:

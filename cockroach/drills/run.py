@@ -39,7 +39,7 @@ class Drill:
 
     title: str
     play: Callable[[Crisis, int, Plan], Judgement]
-    grows: str
+    grows: tuple[str, ...]
     any_fault: bool = False
 
 
@@ -50,30 +50,30 @@ DRILLS: Mapping[str, Drill] = MappingProxyType(
             play=lambda crisis, rows, plan: backup.run(
                 crisis, rows, day_part=plan.day_part
             ),
-            grows=RESTORE,
+            grows=(RESTORE,),
         ),
         "warm-standby": Drill(
             title="A server is lost; a standby fed from the log's archive takes over",
             play=lambda crisis, rows, _: standby.run(crisis, "warm", rows),
-            grows=PROMOTION,
+            grows=(PROMOTION,),
             any_fault=True,
         ),
         "hot-standby": Drill(
             title="A server is lost; a standby streaming over the WAN takes over",
             play=lambda crisis, rows, _: standby.run(crisis, "hot", rows),
-            grows=PROMOTION,
+            grows=(PROMOTION,),
             any_fault=True,
         ),
         "hot-standby-sync": Drill(
             title="The same with commits that wait for the standby",
             play=lambda crisis, rows, _: standby.run(crisis, "sync", rows),
-            grows=PROMOTION,
+            grows=(PROMOTION,),
             any_fault=True,
         ),
         "operator-error": Drill(
             title="A bad DELETE reaches the standby at once; the backup saves the rows",
             play=lambda crisis, rows, _: operator_error.run(crisis, rows),
-            grows=RESTORE,
+            grows=(RESTORE, operator_error.REPAIR),
         ),
     }
 )
@@ -185,7 +185,7 @@ def _scale(target: Target) -> dict[str, float]:
 
 
 def _far(outcomes: Sequence[Outcome], target: Target) -> dict[str, Any] | None:
-    """Extend the phase that grows to ten gigabytes, and add the others' longest."""
+    """Extend the phases that grow to ten gigabytes, and add the others' longest."""
     if any(one.judgement.rto_s is None for one in outcomes):
         return None
     measured = [(one.size_bytes, one.recovery_s) for one in outcomes]
