@@ -174,10 +174,12 @@ def journey(runs: Sequence[Run], library: Library) -> list[Told]:
 
 def _affected(run: Run) -> list[Journey]:
     since, until = run.moment("in_force_s"), run.moment("removing_s")
+    kinds = tuple(run.settings.get("affected_journeys") or ())
     them = [
         one
         for one in run.journeys()
-        if one.home == run.region and since <= one.intended_s - run.start_s < until
+        if one.is_of(run.region, kinds)
+        and since <= one.intended_s - run.start_s < until
     ]
     return [one for one in them if one.journey == CHECKOUT] or them
 

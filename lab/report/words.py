@@ -73,7 +73,8 @@ def lived(run: Run) -> str:
     hurt = (run.told.get("groups") or {}).get("affected_checkouts") or {}
     ours, theirs = hurt.get("during") or {}, hurt.get("before") or {}
     if ours.get("success_ratio") is not None and ours["success_ratio"] < 1:
-        text += f", of the checkouts of {run.region}'s customers "
+        whose = f"{run.region}'s" if run.region else "affected"
+        text += f", of the checkouts of {whose} customers "
         text += number("success_ratio", ours["success_ratio"])
         if theirs.get("success_ratio") is not None:
             text += f" ({number('success_ratio', theirs['success_ratio'])})"

@@ -8,10 +8,13 @@ import pytest
 from chaoslib.configuration import load_configuration
 
 from chaos import experiments
+from chaos.fault import Fault
 from chaos.journeys import Journey
 from chaos.lab_state import Lab
-from chaos.session import Session
+from chaos.scaling import Scaling
+from chaos.session import HaltedError, Session
 from chaos.settings import Settings
+from chaos.stress import Stress
 
 
 class FakeLoad:
@@ -25,14 +28,8 @@ class FakeLoad:
 
 
 @pytest.fixture
-def session(tmp_path, world, monkeypatch):
-    """A session whose load of 50 s is over, with one journey every half second."""
-    document = json.loads(experiments.find("slow-database").read_text())
-    configuration = load_configuration(document["configuration"])
-    settings = Settings.from_configuration(
-        {**configuration, "profile": "cured", "run_dir": str(tmp_path / "run")}
-    )
-    lab = Lab(
+def lab(tmp_path):
+    return Lab(
         pid=os.getpid(),
         profile="cured",
         state_dir=tmp_path,
@@ -45,6 +42,26 @@ def session(tmp_path, world, monkeypatch):
         admin={},
         catalogue={},
     )
+
+
+@pytest.fixture
+def settings_of(tmp_path):
+    """Give an experiment's settings, for a run in a folder of its own."""
+
+    def read(name):
+        document = json.loads(experiments.find(name).read_text())
+        given = load_configuration(document["configuration"])
+        return Settings.from_configuration(
+            {**given, "profile": "cured", "run_dir": str(tmp_path / "run")}
+        )
+
+    return read
+
+
+@pytest.fixture
+def session(lab, settings_of, world, monkeypatch):
+    """A session whose load of 50 s is over, with one journey every half second."""
+    settings = settings_of("slow-database")
     session = Session(settings, lab)
     start_s = time.time() - settings.timings.duration_s
     for n in range(100):
@@ -73,3 +90,44 @@ def test_the_end_of_the_load_is_told_in_full(session):
     assert {"at_s", "planned_rps", "ended_rps", "p50_ms", "p95_ms"} <= lines[0].keys()
     assert "100 journeys have ended" == lines[1]["text"]
     assert all(line["breakers"]["answers"] for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("slow-database", Fault),
+        ("slow-gateway", Fault),
+        # A peak besides, but what is measured is the fault.
+        ("pool-exhaustion", Fault),
+        ("wrong-gateway", Stress),
+        ("add-capacity", Scaling),
+    ],
+)
+def test_the_file_says_what_is_done(lab, settings_of, name, kind):
+    """A fault where there are bounds for one, else a scaler or a peak."""
+    assert type(Session(settings_of(name), lab)._trouble()) is kind
+
+
+def test_a_peak_is_no_fault_and_a_fault_no_peak(lab, settings_of, monkeypatch):
+    """A file whose steps do not fit its bounds proves nothing, and is halted."""
+    faulty = Session(settings_of("slow-database"), lab)
+    monkeypatch.setattr(faulty, "_fault", faulty._trouble())
+    peak = Session(settings_of("wrong-gateway"), lab)
+    monkeypatch.setattr(peak, "_fault", peak._trouble())
+
+    with pytest.raises(HaltedError, match="bounds for a fault"):
+        faulty.begin_phase()
+    with pytest.raises(HaltedError, match="no bounds for a fault"):
+        peak.inject_latency("eu", 400, 50)
+
+
+def test_a_peak_that_begins_is_told(lab, settings_of, monkeypatch):
+    """Whoever watches hears how high it is, and that it is in force."""
+    session = Session(settings_of("wrong-gateway"), lab)
+    monkeypatch.setattr(session, "_fault", session._trouble())
+    session.begin_phase()
+    text = (session.files.folder / "progress.jsonl").read_text()
+    line = json.loads(text.splitlines()[-1])
+
+    assert ("inject", "2 times the load") == (line["phase"], line["text"])
+    assert {"state": "in force", "times": 2, "links": 0} == line["fault"]

@@ -321,3 +321,33 @@ def test_a_trace_is_carried_within_its_bound(both, monkeypatch):
     assert sick.trace["left_out"] > 0
     method = sick.trace["spans"][1]["attributes"]["rpc.method"]
     assert "shop.v1.Or ... 15 characters left out" == method
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({}, {("eu", "checkout")}),
+        ({"region": "us"}, {("us", "checkout")}),
+        ({"region": "eu", "affected_journeys": ["browse"]}, {("eu", "browse")}),
+    ],
+)
+def test_the_journey_that_is_shown_is_of_the_affected(run, change, shown):
+    """Of their home and their kind, as the experiment declares whom it hits."""
+    folder = run("sick")
+    path = folder / "settings.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    found = traces._affected(stored.load(folder))
+
+    assert shown == {(one.home, one.journey) for one in found}
+
+
+def test_everybody_is_affected_where_no_region_is_named(run):
+    """An experiment that hits all shows a journey of any of them."""
+    folder = run("sick")
+    for name in ("settings.json", "run.json"):
+        path = folder / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), "region": ""}))
+    report = stored.load(folder)
+
+    assert {"us", "eu", "asia"} == {one.home for one in traces._affected(report)}
+    assert "'s customers" not in words.lived(report)
