@@ -28,7 +28,7 @@ class Plan:
     sessions: int = 8
     rtt_ms: float = 80.0
     before: float = 1.5
-    day_part: float = 0.35
+    day_part: float = 0.25
     after: float = 0.5
     give_up: float = 30.0
     seed: int = 7

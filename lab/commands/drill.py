@@ -89,7 +89,7 @@ def list_(*, targets_path: Path | None, json_path: str | None) -> int:
 @click.option(
     "--day-part",
     type=click.FloatRange(0, 1),
-    default=0.35,
+    default=0.25,
     show_default=True,
     help="How far into its day the first fault of backup-restore comes.",
 )

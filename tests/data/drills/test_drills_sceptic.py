@@ -10,6 +10,7 @@ import pytest
 from cockroach.drills import DrillError, archive, faults, operator_error
 from cockroach.drills.detect import Patience
 from cockroach.drills.site import Site
+from cockroach.drills.standby import STANDBY
 from cockroach.drills.workplace import Workplace
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(90)]
@@ -130,15 +131,16 @@ def test_a_prober_without_patience_is_told_apart(play, monkeypatch):
 
 
 def test_a_standby_that_does_not_stream_stops_the_drill(play, monkeypatch):
-    """A drill that has nothing to promote is not begun."""
+    """A drill whose standby is not the one that was meant is not begun."""
     become = Site.become
-    monkeypatch.setattr(
-        Site,
-        "become",
-        lambda site, backup, settings, *, signal: become(
-            site, backup, {"primary_conninfo": ""}, signal=signal
-        ),
-    )
+
+    def become_another(site, backup, settings, *, signal):
+        named = settings["primary_conninfo"]
+        assert STANDBY in named
+        other = {"primary_conninfo": named.replace(STANDBY, "somebody_else")}
+        become(site, backup, other, signal=signal)
+
+    monkeypatch.setattr(Site, "become", become_another)
     monkeypatch.setattr(
         Site,
         "wait_for",
