@@ -31,13 +31,14 @@ COMMANDS = [
 GRPCURL = [line for line in COMMANDS if line.startswith("grpcurl ")]
 # Run elsewhere: the two commands of a fresh machine by CI itself, the start and the
 # end by the fixture, the experiment by its own scenario, the report of stored runs by
-# its unit tests.
+# its unit tests, the drill by those of drills.
 ELSEWHERE = (
     "make demo",
     ".venv/bin/seawall up --detach",
     ".venv/bin/seawall down",
     ".venv/bin/seawall chaos run slow-database --profile cured",
     ".venv/bin/seawall report",
+    ".venv/bin/seawall drill run hot-standby --fault kill",
 )
 SEAWALL = [
     line
