@@ -29,7 +29,7 @@ from cockroach.embedded.state import (
     State,
     check_mark,
 )
-from cockroach.embedded.wan import Wan, fdw_name, specs
+from cockroach.embedded.wan import Wan, copy_spec, specs
 from cockroach.seed import DEFAULT_SEED, generate
 from cockroach.topology import (
     PRIMARY,
@@ -83,6 +83,7 @@ class EmbeddedCluster:
         self._watcher: subprocess.Popen[bytes] | None = None
         self._proof: dict[str, float] = {}
         self._replicas: list[tuple[Server, Replica]] = []
+        self._copies: list[str] = []
 
     def __repr__(self) -> str:
         state = "running" if self._wan else "stopped"
@@ -129,6 +130,9 @@ class EmbeddedCluster:
             server.stop()
             server.destroy()
         self._replicas.clear()
+        while self._copies:
+            with contextlib.suppress(Exception):
+                self._control.remove(self._copies.pop())
         for server in self._servers.values():
             server.begin_stop()
         for server in self._servers.values():
@@ -172,11 +176,14 @@ class EmbeddedCluster:
         Targets made from now on for clients there name it. Takes about a second.
         Raises ServerFailedError.
         """
-        wan, _ = self._running()
+        self._running()
         home, name = self._sites[check_region(of)], replica_name(of, check_region(at))
         (port,) = free_ports(1)
         server = home.server.beside(name, port)
-        start_replica(home, server, link=wan.listen[fdw_name(at, of)])
+        spec = copy_spec(of, at, port=home.server.port, rtt_scale=self._rtt_scale)
+        host, _, listens = self._control.add(spec).rpartition(":")
+        self._copies.append(spec.name)
+        start_replica(home, server, link=(host, int(listens)))
         replica = Replica(
             name=name, region=at, zone="a", host="127.0.0.1", port=port, of=of
         )

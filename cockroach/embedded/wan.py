@@ -29,6 +29,23 @@ def replication_name(region: str) -> str:
     return f"repl-{region}-to-{PRIMARY}"
 
 
+def copy_spec(of: str, at: str, *, port: int, rtt_scale: float) -> LinkSpec:
+    """Describe the link by which a copy in another region follows a home's server.
+
+    One of its own: what it carries is no statement, and is not counted as one.
+    """
+    return LinkSpec(
+        name=f"copy-{of}-at-{at}",
+        upstream=f"127.0.0.1:{port}",
+        rtt_ms=rtt_ms(at, of) * rtt_scale,
+        protocol="postgres",
+        fold=False,
+        kind="repl",
+        source=at,
+        target=of,
+    )
+
+
 def specs(
     ports: Mapping[str, int], *, rtt_scale: float = 1.0, fold: bool = True
 ) -> list[LinkSpec]:

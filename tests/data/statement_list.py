@@ -89,11 +89,11 @@ class Sent:
     def see(self, statement: Any) -> None:
         """Remember a statement when a service sends it, not when a test does."""
         frame = sys._getframe(2)
-        while frame.f_globals["__name__"].startswith("cockroach."):
+        while frame.f_globals.get("__name__", "").startswith("cockroach."):
             if frame.f_back is None:
                 return
             frame = frame.f_back
-        sender = frame.f_globals["__name__"]
+        sender = frame.f_globals.get("__name__", "")
         if sender.startswith("services."):
             self.statements[id(statement)] = (statement, sender)
 
