@@ -289,10 +289,17 @@ async def test_a_list_for_others_is_never_too_old(region):
     """Who asks for a younger copy than there is has it loaded first."""
     (stub, _), loads = region
     await stub.GetList(pb.GetListRequest(category="music", max_age_ms=60_000))
-    loads.clear()
+    # The keeper may just be loading every list anew, for nobody's request.
+    for _ in range(10):
+        loads.clear()
+        kept = await stub.GetList(
+            pb.GetListRequest(category="music", max_age_ms=60_000)
+        )
+        if "music" not in [category for _, category in loads]:
+            break
 
-    kept = await stub.GetList(pb.GetListRequest(category="music", max_age_ms=60_000))
     assert "music" not in [category for _, category in loads]
+    loads.clear()
     fresh = await stub.GetList(pb.GetListRequest(category="music", max_age_ms=0))
 
     assert "music" in [category for _, category in loads]
