@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from chaos import (
     environment,
     harvest,
@@ -103,6 +105,7 @@ class Session:
     def until_baseline(self) -> None:
         """Wait for the baseline to begin."""
         self._watch(self.settings.timings.exercise_s, "exercise", "exercising")
+        psutil.cpu_percent()  # what is asked for next counts from here
 
     def baseline(self) -> None:
         """Wait for the baseline to end. Raises HaltedError without a steady state."""
@@ -113,7 +116,9 @@ class Session:
         needed = float(self.settings.steady_state[self.settings.profile])
         wrong = validity.unsteady(found.success_ratio, needed)
         if wrong:
-            raise HaltedError(wrong[0])
+            most = float(self.settings.validity["max_busy_percent"])
+            busy = validity.too_busy(psutil.cpu_percent(), most)
+            raise HaltedError(wrong[0] + busy)
 
     def inject_latency(self, region: str, latency_ms: int, jitter_ms: int) -> None:
         """Make a region's database answer late, on every link that leads to it."""

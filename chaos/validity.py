@@ -140,6 +140,16 @@ def unsteady(success_ratio: float | None, needed: float) -> list[str]:
     return [f"no steady state: {shown} before the fault, {needed:.1%} are needed"]
 
 
+def too_busy(percent: float, most: float) -> str:
+    """Say that the machine, not the system, may be why; empty when it is not."""
+    if percent <= most:
+        return ""
+    return (
+        f" (the machine was {percent:.0f} % busy, {most:g} % are allowed: "
+        "it does other things, or is too slow for this load)"
+    )
+
+
 def busy_percent(summary: Mapping[str, Any]) -> list[float]:
     """Give the machine's load, second by second."""
     return [float(beat["percent"]) for beat in summary.get("busy") or ()]

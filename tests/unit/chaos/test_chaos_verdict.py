@@ -6,7 +6,7 @@ import json
 import pytest
 from chaoslib.configuration import load_configuration
 
-from chaos import experiments, verdict
+from chaos import experiments, validity, verdict
 from chaos.case import Case
 from chaos.cures import CURES
 from chaos.diseases import DISEASES
@@ -167,6 +167,14 @@ def test_too_few_journeys_are_invalid(build, settings):
     told = verdict.judge(build(settings=strict))
 
     assert told["invalid_reasons"] == ["160 journeys in the fault, 900 are needed"]
+
+
+def test_a_machine_that_is_too_busy_is_said_to_be() -> None:
+    """Whoever has no steady state learns whether the machine is the reason."""
+    assert validity.too_busy(80.0, 80.0) == ""
+    assert "the machine was 97 % busy, 80 % are allowed" in validity.too_busy(
+        96.6, 80.0
+    )
 
 
 def test_an_unsteady_baseline_is_invalid(build, world):
