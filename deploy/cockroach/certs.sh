@@ -29,9 +29,9 @@ if ! command -v cockroach >/dev/null; then
 fi
 
 umask 077
-mkdir -p "$folder/authority" "$folder/root" "$folder/shop"
+mkdir -p "$folder/authority" "$folder/admin" "$folder/shop"
 key=--ca-key=$folder/authority/ca.key
-cockroach cert create-ca --certs-dir="$folder/root" "$key"
+cockroach cert create-ca --certs-dir="$folder/admin" "$key"
 # Every name under which a client may come to a node, those of the load balancers too:
 # they pass TLS through, and any of them may lead to any node.
 balancers="haproxy-us haproxy-eu haproxy-asia"
@@ -41,18 +41,18 @@ for region in us eu asia; do
   for number in 1 2 3; do
     node=crdb-$region-$number
     mkdir -p "$folder/$node"
-    cp "$folder/root/ca.crt" "$folder/$node/"
+    cp "$folder/admin/ca.crt" "$folder/$node/"
     # shellcheck disable=SC2086
     cockroach cert create-node "$node" localhost 127.0.0.1 \
       "172.30.$octet.1$number" $balancers --certs-dir="$folder/$node" "$key"
   done
 done
-cockroach cert create-client root --certs-dir="$folder/root" "$key"
-cp "$folder/root/ca.crt" "$folder/shop/"
+cockroach cert create-client root --certs-dir="$folder/admin" "$key"
+cp "$folder/admin/ca.crt" "$folder/shop/"
 cockroach cert create-client shop --certs-dir="$folder/shop" "$key"
 # The authority's certificate is for everybody, keys for their users alone.
 mkdir -p "$folder/public"
-cp "$folder/root/ca.crt" "$folder/public/"
+cp "$folder/admin/ca.crt" "$folder/public/"
 chmod 755 "$folder" "$folder/public"
 chmod 644 "$folder/public/ca.crt"
 chown -R "$shop_uid" "$folder/shop" ||

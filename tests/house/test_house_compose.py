@@ -275,7 +275,7 @@ def test_secure_mode_leaves_nobody_out(services: Services, nodes: Services) -> N
             "prometheus": "public",
             "cell": "shop",
             "migrate": "shop",
-            "init": "root",
+            "init": "admin",
         }.get(name.split("-")[0], name)
         assert [f"./certs/{owner}"] == certs, name
     for name in nodes:

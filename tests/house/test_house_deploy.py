@@ -343,7 +343,7 @@ def test_certificates_name_every_way_to_a_node(
             (one,) = [names for names in made if name in names]
             assert {address, "localhost"} | {f"haproxy-{r}" for r in REGIONS} <= one
             assert f"--certs-dir=certs/{name}" in one
-    for private in ("authority", "root", "shop", "crdb-us-1"):
+    for private in ("authority", "admin", "shop", "crdb-us-1"):
         assert 0o700 == stat.S_IMODE((tmp_path / "certs" / private).stat().st_mode)
     assert "/certs/" in (ROOT / ".gitignore").read_text().splitlines()
     again = run(script, "certs")
