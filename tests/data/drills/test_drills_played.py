@@ -45,7 +45,8 @@ def test_the_other_standbys_take_over(name, play):
     assert ("pass", []) == (found["verdict"], found["invalid_reasons"])
     if name == "warm-standby":
         assert 0 < found["rpo_s"] <= 5
-        assert found["lost_rows"] > 10
+        # How many depends on when, between two shipped segments, the server went.
+        assert found["lost_rows"] > 0
     else:
         assert (0.0, 0) == (found["rpo_s"], found["lost_rows"])
 
