@@ -12,6 +12,7 @@ from chaos.timeline import Timings
 PROFILES = ("sick", "cured")
 
 
+_MOST_LOAD = 10
 # Bounds that may also stand beside the others, so that a shorter run can lower them.
 _OVERRIDABLE = ("min_journeys", "min_affected_journeys")
 
@@ -27,8 +28,9 @@ class Settings:
     `slo`, `validity`, `proof` and `checks` hold the experiment's bounds; only the
     experiment file knows their values. A `stress` raises the load while the fault is
     there, or in its place: the bounds of `proof` say which of them is to be measured.
-    A `scaler` adds gateways meanwhile, in the place of both. `needs` names the only
-    database on which it can be played, empty for any.
+    A `scaler` adds gateways meanwhile, in the place of both. The rates of `load` are
+    the file's times its `load_factor`. `needs` names the only database on which it can
+    be played, empty for any.
     Those are hit whose home is `region`, an empty one for everybody, and of them only
     who makes one of `affected_journeys`, if any are named. With a `gateway` the fault
     is on that one of the region's gateways.
@@ -69,7 +71,7 @@ class Settings:
                     fault_s=float(given["fault_s"]),
                     after_s=float(given["after_s"]),
                 ),
-                load=dict(given["load"]),
+                load=_scaled(given["load"], float(given.get("load_factor", 1))),
                 slo=dict(given["slo"]),
                 validity={**given["validity"], **_overrides(given)},
                 proof=dict(given["proof"]),
@@ -138,6 +140,17 @@ class Settings:
             for phase, (since, lasting) in phases.items()
             if phase in flash
         ]
+
+
+def _scaled(load: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """Give the load with every rate times a factor; crowds are as large as ever."""
+    if not 0 < factor <= _MOST_LOAD:
+        raise ValueError(f"load_factor is more than 0 and at most {_MOST_LOAD}")
+    journeys = [
+        {**journey, "rate": journey["rate"] * factor}
+        for journey in load.get("journeys", ())
+    ]
+    return {**load, "journeys": journeys}
 
 
 def _overrides(given: Mapping[str, Any]) -> dict[str, float]:

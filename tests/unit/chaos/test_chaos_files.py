@@ -12,7 +12,7 @@ from chaoslib.experiment import ensure_experiment_is_valid
 from chaos import activities, experiments
 from chaos.cures import CURES
 from chaos.diseases import DISEASES
-from chaos.settings import Settings
+from chaos.settings import Settings, SettingsError
 from cockroach.schema import __main__ as schema_command
 from load.plan import JOURNEYS
 
@@ -85,6 +85,30 @@ def test_the_load_can_be_played(settings):
 
     assert played <= set(JOURNEYS)
     assert set(settings.affected_journeys) <= played
+
+
+def test_a_slower_machine_can_play_less(name, settings, monkeypatch):
+    """Every rate is multiplied by SEAWALL_LOAD; crowds and bounds stay as they are."""
+    monkeypatch.setenv("SEAWALL_LOAD", "0.5")
+    given = load_configuration(document(name)["configuration"])
+    half = Settings.from_configuration({**given, "profile": "cured"})
+    rates = [one["rate"] for one in settings.load["journeys"]]
+
+    assert [rate / 2 for rate in rates] == [
+        one["rate"] for one in half.load["journeys"]
+    ]
+    assert half.flashes() == settings.flashes()
+    assert (half.checks, half.validity) == (settings.checks, settings.validity)
+
+
+@pytest.mark.parametrize("factor", ["0", "-1", "11", "nan"])
+def test_no_load_is_refused(monkeypatch, factor):
+    """What is no load, or no load that a machine could play, is not tried."""
+    monkeypatch.setenv("SEAWALL_LOAD", factor)
+    given = load_configuration(document("slow-database")["configuration"])
+
+    with pytest.raises(SettingsError, match="load_factor"):
+        Settings.from_configuration({**given, "profile": "cured"})
 
 
 def test_it_has_a_card(name):
