@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -10,21 +11,6 @@ from typing import NoReturn
 
 import click
 
-from lab.commands import (
-    bench,
-    certs,
-    chaos,
-    cockroach,
-    cockroach_ranges,
-    demo,
-    drill,
-    flags,
-    logs,
-    report,
-    status,
-    traces,
-    up,
-)
 from lab.results import Exit
 
 
@@ -36,29 +22,46 @@ def _terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise TerminatedError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+# Imported when it is asked for: all of them together take a second.
+_COMMANDS = {
+    "bench": "lab.commands.bench",
+    "certs": "lab.commands.certs",
+    "chaos": "lab.commands.chaos",
+    "cockroach": "lab.commands.cockroach",
+    "demo": "lab.commands.demo",
+    "down": "lab.commands.up",
+    "drill": "lab.commands.drill",
+    "flags": "lab.commands.flags",
+    "logs": "lab.commands.logs",
+    "report": "lab.commands.report",
+    "status": "lab.commands.status",
+    "traces": "lab.commands.traces",
+    "up": "lab.commands.up",
+}
+
+
+class _Commands(click.Group):
+    """The sub-commands by name, each in a module of its own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(_COMMANDS)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        cmd_name: str,
+    ) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(_COMMANDS[cmd_name])
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="seawall")
 def seawall() -> None:
     """How gRPC services survive: a shop in three regions, made sick and cured."""
-
-
-for command in (
-    demo.demo,
-    up.up,
-    up.down,
-    status.status,
-    flags.flags,
-    traces.traces,
-    logs.logs,
-    chaos.chaos,
-    bench.bench,
-    drill.drill,
-    report.report,
-    certs.certs,
-    cockroach.cockroach,
-):
-    seawall.add_command(command)
-cockroach.cockroach.add_command(cockroach_ranges.ranges)
 
 
 def main() -> NoReturn:

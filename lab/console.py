@@ -17,44 +17,10 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from chaos.lab_state import NoLabError as NoLabFileError
-from chaos.runner import ExperimentError
-from cockroach.asking import NotReachableError
-from cockroach.embedded import EmbeddedError
-from cockroach.placing import PlacingError
-from cockroach.urls import UrlError
-from lab.children import ChildDiedError, PreloadError
-from lab.health import NotReadyError
-from lab.layout import PortsTakenError
-from lab.report.stored import ReportError
-from lab.state import LabRunningError, NoLabError
-from links.errors import LinkError
-from observability.collector import CollectorStartError
-
 # Piped output is for programs and pagers: no folding at 80 columns.
 PIPED_WIDTH = 160
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-# What a user can do something about: a sentence and exit code 2, no traceback.
-EXPECTED = (
-    EmbeddedError,
-    ExperimentError,
-    NoLabFileError,
-    LinkError,
-    CollectorStartError,
-    LabRunningError,
-    NoLabError,
-    PortsTakenError,
-    PreloadError,
-    ChildDiedError,
-    NotReadyError,
-    ReportError,
-    NotReachableError,
-    PlacingError,
-    UrlError,
-    OSError,
-)
 
 
 def json_option(command: F) -> F:
@@ -80,8 +46,13 @@ def expected_errors() -> Iterator[None]:
     """Turn what can be expected to go wrong into a message and exit code 2."""
     try:
         yield
-    except EXPECTED as error:
-        raise click.ClickException(str(error)) from error
+    except Exception as error:
+        # They are of every room, and most commands use few of those.
+        from lab.expected import EXPECTED  # noqa: PLC0415
+
+        if isinstance(error, EXPECTED):
+            raise click.ClickException(str(error)) from error
+        raise
 
 
 def is_interactive(console: Console) -> bool:

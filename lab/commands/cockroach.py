@@ -8,6 +8,7 @@ from rich.table import Table
 
 from cockroach import asking, check, urls
 from cockroach.facts import Finding
+from lab.commands.cockroach_ranges import ranges
 from lab.console import console_for, expected_errors, json_option
 from lab.results import Result, emit
 
@@ -18,6 +19,9 @@ URL_VARIABLE = "SEAWALL_DATABASE"
 @click.group()
 def cockroach() -> None:
     """Look at a CockroachDB cluster, or a PostgreSQL server that stands for one."""
+
+
+cockroach.add_command(ranges)
 
 
 @cockroach.command("check")
