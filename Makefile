@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROTOS := $(wildcard protos/shop/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-cockroach sceptic drills dist-check lint wheel
+.PHONY: help install demo test test-cockroach sceptic drills soak dist-check lint wheel
 .PHONY: protos clean
 
 help:  ## What can be made
@@ -41,6 +41,9 @@ sceptic: $(VENV)/dev.stamp  ## The proof that the proof is sound; a quarter of a
 
 drills: $(VENV)/dev.stamp  ## Every drill with every fault, and what must not pass; five minutes
 	@$(BIN)/python -m pytest -m drill
+
+soak: $(VENV)/dev.stamp  ## A million calls, and nothing may grow; two minutes
+	@$(BIN)/python -m pytest -m soak
 
 dist-check: $(VENV)/dev.stamp  ## seawall-resilience on every Python here, oldest and newest gRPC
 	@$(BIN)/python -m pytest -m dist
