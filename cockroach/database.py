@@ -35,13 +35,14 @@ from cockroach.probing import Probing
 from cockroach.routing import Router
 from cockroach.runner import Resolve, Runner, Work
 from cockroach.spans import Note
-from cockroach.stale import Stale, StaleReads
+from cockroach.stale import Copied, Stale, StaleReads
 from cockroach.topology import DatabaseTarget, nearest, rtt_ms
 from cockroach.transaction import Transaction
 from cockroach.warmth import Warmth
 from resilience import DeadlineRefused, Listener, current_deadline
 
 __all__ = [
+    "Copied",
     "DataPolicy",
     "Database",
     "DatabaseTarget",
@@ -165,6 +166,23 @@ class Database:
             return result.rows
         return (await self.execute(home, statement, params, key=key)).rows
 
+    async def fetch_copy(
+        self,
+        home: str,
+        statement: Executable,
+        params: Params = None,
+        *,
+        key: object = None,
+        stale: Stale,
+    ) -> Copied:
+        """Run one SELECT at a copy of a region's rows, for when its home cannot answer.
+
+        The nearest copy is asked, in whatever region; the home never is. The answer
+        says how old it can be. Raises DatabaseUnavailableError without a copy that is
+        fresh enough and answers, DatabaseError for a wrong statement.
+        """
+        return await self._stale.elsewhere(home, statement, params, key, stale)
+
     async def execute(
         self,
         home: str,
@@ -222,7 +240,7 @@ class Database:
         """
         self._router.retarget(target)
         self._stale.retarget(target)
-        self._fleet.keep(target.gateways)
+        self._fleet.keep((*target.gateways, *target.replicas))
         self._later(self._warmth.fill_quietly(self._now))
 
     def leave(self, gateways: frozenset[str]) -> None:
@@ -231,7 +249,7 @@ class Database:
         Names that are not given any more are asked again.
         """
         self._router.leave(gateways)
-        self._fleet.keep(self._router.present())
+        self._fleet.keep((*self._router.present(), *self._stale.replicas))
 
     def decisions(self) -> list[tuple[str, str, str, str, str, int]]:
         """Count choices: policy, home region, gateway, its region, reason, number."""

@@ -11,11 +11,12 @@ from sqlalchemy import func, select, text, union
 from sqlalchemy_cockroachdb.psycopg import CockroachDBDialect_psycopg
 
 from cockroach import errors, spans
+from cockroach.as_of import StaleStatementError, as_of
 from cockroach.fleet import Fleet
 from cockroach.lease import Result
 from cockroach.routing import Router
 from cockroach.schema.tables import customers, orders
-from cockroach.stale import Stale, StaleReads, StaleStatementError, as_of
+from cockroach.stale import Stale, StaleReads
 from cockroach.topology import DatabaseTarget, Gateway, Replica
 from observability import names
 from resilience.testing import FakeClock
