@@ -31,6 +31,8 @@ from links.process import LinksProcess
 from observability.collector import CollectorProcess
 
 Progress = Callable[[str, float], None]
+# What of its own environment a lab hands to its services.
+_PASSED = ("OTEL_", "SHOP_PLANS_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +213,7 @@ class Lab:
                 "SHOP_TLS_KEY": str(self.config.tls / "server.key"),
                 "SHOP_TLS_CA": str(self.config.tls / "ca.crt"),
             }
-        passed = {k: v for k, v in os.environ.items() if k.startswith("OTEL_")}
+        passed = {k: v for k, v in os.environ.items() if k.startswith(_PASSED)}
         return {**environ, **passed}
 
     def _publish(self, links: LinksProcess, collector: CollectorProcess) -> None:
