@@ -137,6 +137,11 @@ class Database:
         self._warmth.spares = True
         self._later(self._warmth.fill_quietly(self._now))
 
+    def keep_copy(self) -> None:
+        """Keep connections to the copy of our region's rows, if any. Does not wait."""
+        self._warmth.copy = lambda: self._stale.nearest_copy(self._region)
+        self._later(self._warmth.fill_quietly(self._now))
+
     async def close(self) -> None:
         """Stop probing and close every connection; refuse those who still wait."""
         await self._probing.stop()

@@ -145,7 +145,7 @@ class StaleReads:
         statement where none is known; DatabaseError for a wrong statement.
         """
         served, why = None, "no_replica"
-        gateway = self._nearest_copy(home)
+        gateway = self.nearest_copy(home)
         if gateway is not None:
             served, why = await self._try(
                 gateway, home, statement, params, key, stale, why="home_away"
@@ -162,7 +162,8 @@ class StaleReads:
         )
         return min(self._sound(candidates), key=self._fleet.load, default=None)
 
-    def _nearest_copy(self, home: str) -> Gateway | None:
+    def nearest_copy(self, home: str) -> Gateway | None:
+        """Choose whom `elsewhere` asks; None where there is nobody."""
         target = self._target
         copies: Iterable[Gateway] = (
             # At home they are those that cannot be asked.

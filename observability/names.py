@@ -31,6 +31,7 @@ PREVIOUS_ATTEMPTS: Final = "previous-rpc-attempts"
 ATTEMPT_TARGET: Final = "seawall.target"  # "catalog@eu"
 CANCELLED_BY: Final = "seawall.cancelled_by"  # caller | peer | deadline
 DEADLINE_REMAINING_MS: Final = "seawall.deadline.remaining_ms"
+RETRY_AFTER_MS: Final = "seawall.retry_after_ms"  # what a refusal tells its caller
 REFUSAL: Final = "seawall.refusal"  # breaker_open | bulkhead | deadline | budget
 ORIGIN: Final = "seawall.origin"  # the hop that really failed
 PAYLOAD_BYTES: Final = "seawall.payload.bytes"

@@ -118,3 +118,16 @@ async def test_without_a_copy_nothing_is_asked(database, replica) -> None:
         await one.fetch_copy("asia", CUSTOMER, EU, stale=Stale(10))
 
     assert "no_replica" == said.value.reason
+
+
+async def test_a_copy_is_kept_warm_for_who_asks(database, replica, until) -> None:
+    """Its connections are open before its home is away."""
+    one = database("eu", breaker=False)
+    await one.start()
+    assert "eu-at-us" not in {pool.gateway for pool in one.pool_stats()}
+    one.keep_copy()
+    await until(
+        lambda: any(
+            (pool.gateway, pool.idle) == ("eu-at-us", 2) for pool in one.pool_stats()
+        )
+    )
