@@ -160,7 +160,7 @@ async def test_an_exhausted_pool_says_when_to_come_back(service, stub, script):
     assert any(one.Unpack(retry) for one in details)
     assert 500 <= retry.retry_delay.ToMilliseconds() <= 1500
     assert 1 == pool.stats().exhausted
-    await until(lambda: exporter.get_finished_spans())
+    await until(exporter.get_finished_spans)
     (span,) = exporter.get_finished_spans()
     assert span.attributes[names.RPC_STATUS] == "RESOURCE_EXHAUSTED"
     assert span.attributes[names.RETRY_AFTER_MS] == retry.retry_delay.ToMilliseconds()
