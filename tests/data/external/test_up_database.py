@@ -130,6 +130,21 @@ def test_an_older_shop_is_refused_and_said_so(
     assert migrations.head() in told
 
 
+def test_copies_of_its_servers_are_not_ours_to_make(
+    seawall: Run, plain_url: Callable[[str], str]
+) -> None:
+    """--replicas on a PostgreSQL of the user's is refused before anything is done."""
+    url = plain_url("copied")
+    options = ("--port-base", "0", "--replicas", "--migrate", "--database", url)
+    told = _refused(seawall("up", *options, timeout=30))
+
+    assert "--replicas copies the servers of the embedded database" in told
+    with psycopg.connect(url) as connection:
+        assert (None,) == connection.execute(
+            "select to_regclass('alembic_version')"
+        ).fetchone()
+
+
 def test_no_server_is_one_sentence(seawall: Run) -> None:
     """Nobody there: exit 2 and no traceback; options that clash are usage errors."""
     nowhere = f"postgresql://shop:{PASSWORD}@127.0.0.1:1/shop"
@@ -193,13 +208,6 @@ def test_its_parts_are_told(lab: dict[str, Any], url: str, seawall: Run) -> None
         one["name"] for one in json.loads(of_url.stdout)["results"]
     ]
     assert "unknown table" in _refused(unknown)
-
-
-def test_copies_of_its_servers_are_not_ours_to_make(seawall: Run, url: str) -> None:
-    """--replicas on a PostgreSQL of the user's is refused before anything is done."""
-    told = seawall("up", "--port-base", "0", "--replicas", "--database", url)
-
-    assert "--replicas copies the servers of the embedded database" in _refused(told)
 
 
 def test_the_server_is_not_crowded(lab: dict[str, Any], url: str) -> None:
