@@ -63,6 +63,8 @@ def copy(targets: Mapping[str, DatabaseTarget], replica: Replica) -> dict[str, A
             **targets[replica.region].parameters(replica),
             connect_timeout=CONNECT_S,
             application_name="seawall-status",
+            # A standby takes no SERIALIZABLE, which is the database's default.
+            options=r"-c default_transaction_isolation=read\ committed",
             autocommit=True,
         ) as connection:
             (behind,) = connection.execute(REPLICA_LAG).fetchone() or (None,)
