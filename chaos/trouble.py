@@ -9,7 +9,7 @@ from chaos.journeys import Journey
 from links.control import LinkControl
 
 # What statements pay for between regions.
-CROSSING_KINDS = frozenset({"sql", "fdw"})
+CROSSING_KINDS = frozenset({"sql", "fdw", "copy"})
 
 
 class Trouble(Protocol):

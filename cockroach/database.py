@@ -35,13 +35,14 @@ from cockroach.probing import Probing
 from cockroach.routing import Router
 from cockroach.runner import Resolve, Runner, Work
 from cockroach.spans import Note
-from cockroach.stale import Stale, StaleReads
+from cockroach.stale import Copied, Stale, StaleReads
 from cockroach.topology import DatabaseTarget, nearest, rtt_ms
 from cockroach.transaction import Transaction
 from cockroach.warmth import Warmth
 from resilience import DeadlineRefused, Listener, current_deadline
 
 __all__ = [
+    "Copied",
     "DataPolicy",
     "Database",
     "DatabaseTarget",
@@ -136,6 +137,11 @@ class Database:
         self._warmth.spares = True
         self._later(self._warmth.fill_quietly(self._now))
 
+    def keep_copy(self) -> None:
+        """Keep connections to the copy of our region's rows, if any. Does not wait."""
+        self._warmth.copy = lambda: self._stale.nearest_copy(self._region)
+        self._later(self._warmth.fill_quietly(self._now))
+
     async def close(self) -> None:
         """Stop probing and close every connection; refuse those who still wait."""
         await self._probing.stop()
@@ -164,6 +170,23 @@ class Database:
             result = await self._stale.fetch(home, statement, params, key, stale)
             return result.rows
         return (await self.execute(home, statement, params, key=key)).rows
+
+    async def fetch_copy(
+        self,
+        home: str,
+        statement: Executable,
+        params: Params = None,
+        *,
+        key: object = None,
+        stale: Stale,
+    ) -> Copied:
+        """Run one SELECT at a copy of a region's rows, for when its home cannot answer.
+
+        The nearest copy is asked, in whatever region; the home never is. The answer
+        says how old it can be. Raises DatabaseUnavailableError without a copy that is
+        fresh enough and answers, DatabaseError for a wrong statement.
+        """
+        return await self._stale.elsewhere(home, statement, params, key, stale)
 
     async def execute(
         self,
@@ -222,7 +245,7 @@ class Database:
         """
         self._router.retarget(target)
         self._stale.retarget(target)
-        self._fleet.keep(target.gateways)
+        self._fleet.keep((*target.gateways, *target.replicas))
         self._later(self._warmth.fill_quietly(self._now))
 
     def leave(self, gateways: frozenset[str]) -> None:
@@ -231,7 +254,7 @@ class Database:
         Names that are not given any more are asked again.
         """
         self._router.leave(gateways)
-        self._fleet.keep(self._router.present())
+        self._fleet.keep((*self._router.present(), *self._stale.replicas))
 
     def decisions(self) -> list[tuple[str, str, str, str, str, int]]:
         """Count choices: policy, home region, gateway, its region, reason, number."""

@@ -44,7 +44,8 @@ class DatabaseUnavailableError(DatabaseError):
     """A region's database cannot be asked; nothing was written.
 
     `reason` is one word (breaker_open, connect_failed, connect_timeout,
-    connection_lost, too_many_connections, remote_region, closed),
+    connection_lost, too_many_connections, remote_region, closed; of a copy
+    no_replica, too_old, near_failed),
     `retry_after_s` seconds until asking again makes sense.
     """
 

@@ -93,6 +93,22 @@ class Lease:
             return Result(rows, len(rows))
         return Result((), result.rowcount)
 
+    async def alone(self, statement: Executable, params: Params, key: object) -> Result:
+        """Send the one statement that this loan was for, and give the session back.
+
+        Raises as `run` does, having left what it could not give back.
+        """
+        try:
+            result = await self.run(statement, params, key, alone=True)
+        except asyncio.CancelledError:
+            self.leave()
+            raise
+        except BaseException:
+            self.give_back()
+            raise
+        self.give_back()
+        return result
+
     async def control(self, text: str, *, commits: bool = False) -> None:
         """Send BEGIN, COMMIT or ROLLBACK. Raises as `run` does."""
         self._note.key = None

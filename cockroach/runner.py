@@ -60,7 +60,8 @@ class Runner:
 
                     result = await transaction.attempt(lease, only)
                 else:
-                    result = await self._alone(policy, home, statement, params, key)
+                    lease = await self._borrow(policy, home)
+                    result = await lease.alone(statement, params, key)
             except DatabaseError as error:
                 if attempts is None:
                     attempts = self._attempts(policy, home, "statement")
@@ -95,26 +96,6 @@ class Runner:
             else:
                 self._earn(home)
                 return result
-
-    async def _alone(
-        self,
-        policy: DataPolicy,
-        home: str,
-        statement: Executable,
-        params: Params,
-        key: object,
-    ) -> Result:
-        lease = await self._borrow(policy, home)
-        try:
-            result = await lease.run(statement, params, key, alone=True)
-        except asyncio.CancelledError:
-            lease.leave()
-            raise
-        except BaseException:
-            lease.give_back()
-            raise
-        lease.give_back()
-        return result
 
     def _attempts(
         self, policy: DataPolicy, home: str, method: str, *, resolvable: bool = False

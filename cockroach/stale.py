@@ -4,32 +4,33 @@ On CockroachDB the client's own region answers from a follower (AS OF SYSTEM TIM
 follower_read_timestamp()); elsewhere a read replica that the target declares does.
 How old the answer can be is measured, and is on the statement's span; where nothing
 near is fresh enough, or nothing near answers, the home is asked as ever.
+
+`elsewhere` is for who cannot ask the home: it answers from a copy wherever one
+stands, the nearest first, or not at all.
 """
 
 from __future__ import annotations
 
-import asyncio
-import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, LiteralString
 
 from opentelemetry import trace
 from sqlalchemy import text
 from sqlalchemy.sql import Executable
 
 from cockroach import spans
-from cockroach.errors import DatabaseError
+from cockroach.as_of import as_of
+from cockroach.errors import DatabaseError, DatabaseUnavailableError
 from cockroach.fleet import Fleet
 from cockroach.health import RegionHealth
 from cockroach.lease import Lease, Params, Result
 from cockroach.policy import DataPolicy
 from cockroach.routing import Router
 from cockroach.spans import Note
-from cockroach.topology import DatabaseTarget, Gateway
+from cockroach.topology import DatabaseTarget, Gateway, Replica, rtt_ms
 from observability import names
 
 # What a follower's timestamp lags behind follows from cluster settings: it changes
@@ -37,25 +38,15 @@ from observability import names
 _FOLLOWER_GAUGE = text(
     "SELECT extract(epoch FROM clock_timestamp() - follower_read_timestamp())"
 )
-_REPLICA_GAUGE = text(
+#: Asks a replica how many seconds it is behind at most; null when it cannot know.
+REPLICA_LAG: LiteralString = (
     "SELECT extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())"
 )
+_REPLICA_GAUGE = text(REPLICA_LAG)
 _FOLLOWER_S = 60.0
 _REPLICA_S = 0.5
 # A gateway near us that failed is not asked again for so long.
 _SHUNNED_S = 1.0
-_AS_OF = " AS OF SYSTEM TIME follower_read_timestamp()"
-_TOKEN = re.compile(
-    r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[()]|[A-Za-z_][\w$]*", re.IGNORECASE
-)
-_AFTER_FROM = frozenset(
-    {"WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "OFFSET", "FETCH"}
-)
-_REFUSED = frozenset({"UNION", "INTERSECT", "EXCEPT", "FOR", "INTO"})
-
-
-class StaleStatementError(ValueError):
-    """The statement cannot be read in the past: no plain SELECT with one FROM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,48 +63,12 @@ class Stale:
             raise ValueError("at_most_s must be more than 0; leave it out for none")
 
 
-@lru_cache(maxsize=512)
-def as_of(statement: str) -> str:
-    """Let a SELECT be answered by followers; CockroachDB's dialect only.
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What a copy gave, and how many seconds it can be behind its home at most."""
 
-    The clause follows the outermost FROM and holds for the whole statement. It takes
-    no placeholder. Raises StaleStatementError on anything but one plain SELECT.
-    """
-    depth = 0
-    found = False
-    first = True
-    for token in _TOKEN.finditer(statement):
-        word = token[0].upper()
-        if word in {"(", ")"}:
-            depth += 1 if word == "(" else -1
-        elif depth:
-            continue
-        elif first:
-            first = False
-            if word not in {"SELECT", "WITH"}:
-                raise StaleStatementError(f"no SELECT: {statement[:60]!r}")
-        elif word in {"INSERT", "UPDATE", "DELETE", "UPSERT"} or word in _REFUSED:
-            raise StaleStatementError(f"not readable in the past: {word}")
-        elif word == "FROM":
-            found = True
-        elif found and word in _AFTER_FROM:
-            before = statement[: token.start()].rstrip()
-            rest = statement[token.start() :]
-            _refuse_more(rest)
-            return f"{before}{_AS_OF} {rest}"
-    if not found:
-        raise StaleStatementError("nothing is read: there is no FROM")
-    return statement.rstrip().rstrip(";") + _AS_OF
-
-
-def _refuse_more(rest: str) -> None:
-    depth = 0
-    for token in _TOKEN.finditer(rest):
-        word = token[0].upper()
-        if word in {"(", ")"}:
-            depth += 1 if word == "(" else -1
-        elif not depth and word in _REFUSED:
-            raise StaleStatementError(f"not readable in the past: {word}")
+    result: Result
+    behind_s: float
 
 
 class StaleReads:
@@ -148,6 +103,11 @@ class StaleReads:
         """Read at another list of gateways and replicas from now on."""
         self._target = target
 
+    @property
+    def replicas(self) -> tuple[Replica, ...]:
+        """The copies that the target names."""
+        return self._target.replicas
+
     async def fetch(
         self,
         home: str,
@@ -163,22 +123,63 @@ class StaleReads:
             why = "no_replica"
             if gateway is not None:
                 served, why = await self._try(
-                    gateway, home, statement, params, key, stale
+                    gateway, home, statement, params, key, stale, why="near"
                 )
         if served is not None:
-            return served
+            return served.result
         with spans.also(_told(stale, "home", 0.0, why)):
             return await self._home(home, statement, params, key)
 
+    async def elsewhere(
+        self,
+        home: str,
+        statement: Executable,
+        params: Params,
+        key: object,
+        stale: Stale,
+    ) -> Copied:
+        """Run one SELECT at a copy in any region, and never at home.
+
+        Raises DatabaseUnavailableError where no copy is known, fresh enough and
+        answering (`no_replica`, `too_old`, `near_failed`), at once and without a
+        statement where none is known; DatabaseError for a wrong statement.
+        """
+        served, why = None, "no_replica"
+        gateway = self.nearest_copy(home)
+        if gateway is not None:
+            served, why = await self._try(
+                gateway, home, statement, params, key, stale, why="home_away"
+            )
+        if served is None:
+            raise DatabaseUnavailableError(home, why)
+        return served
+
     def _near(self, home: str) -> Gateway | None:
-        now = self._clock()
         candidates: tuple[Gateway, ...] = (
             self._target.in_region(self._region)
             if self._follows
             else self._target.replicas_of(home, self._region)
         )
-        sound = [one for one in candidates if self._shunned.get(one.name, 0.0) <= now]
-        return min(sound, key=self._fleet.load, default=None)
+        return min(self._sound(candidates), key=self._fleet.load, default=None)
+
+    def nearest_copy(self, home: str) -> Gateway | None:
+        """Choose whom `elsewhere` asks; None where there is nobody."""
+        target = self._target
+        copies: Iterable[Gateway] = (
+            # At home they are those that cannot be asked.
+            (one for one in target.gateways if one.region != home)
+            if self._follows
+            else (one for one in target.replicas if one.of == home)
+        )
+        return min(
+            self._sound(copies),
+            key=lambda one: (rtt_ms(self._region, one.region), self._fleet.load(one)),
+            default=None,
+        )
+
+    def _sound(self, gateways: Iterable[Gateway]) -> list[Gateway]:
+        now = self._clock()
+        return [one for one in gateways if self._shunned.get(one.name, 0.0) <= now]
 
     async def _try(
         self,
@@ -188,16 +189,19 @@ class StaleReads:
         params: Params,
         key: object,
         stale: Stale,
-    ) -> tuple[Result | None, str]:
+        *,
+        why: str,
+    ) -> tuple[Copied | None, str]:
         try:
             behind = await self._staleness(gateway, home)
             if behind is None or behind > stale.at_most_s:
                 return None, "too_old"
             served = "follower" if self._follows else "replica"
-            with spans.also(_told(stale, served, behind, "near")):
-                return await self._ask(
+            with spans.also(_told(stale, served, behind, why)):
+                result = await self._ask(
                     gateway, home, statement, params, key, rewrite=self._follows
-                ), ""
+                )
+            return Copied(result, behind), why
         except DatabaseError as error:
             if error.status == "INTERNAL":
                 raise
@@ -245,16 +249,7 @@ class StaleReads:
             health=RegionHealth.blind(gateway.region),
             bound_s=self._policy().statement_timeout_s,
         )
-        try:
-            result = await lease.run(statement, params, key, alone=True)
-        except asyncio.CancelledError:
-            lease.leave()
-            raise
-        except BaseException:
-            lease.give_back()
-            raise
-        lease.give_back()
-        return result
+        return await lease.alone(statement, params, key)
 
 
 def _told(stale: Stale, served: str, behind_s: float, why: str) -> Any:

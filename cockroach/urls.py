@@ -87,6 +87,9 @@ def _hosts(parts: Mapping[str, object], default: int) -> tuple[tuple[str, int], 
     names = str(parts.get("host") or "").split(",")
     if not all(names):
         raise UrlError("the database URL names no host")
+    if any("@" in one for one in names):
+        # What stands before it is a part of a password, and would be told as a host.
+        raise UrlError("write an @ in a user or password of the database URL as %40")
     given = str(parts["port"]).split(",") if parts.get("port") else [""]
     if len(given) == 1:
         given *= len(names)

@@ -11,7 +11,7 @@ from cockroach.errors import DatabaseError
 from cockroach.fleet import Fleet
 from cockroach.policy import DataPolicy
 from cockroach.routing import Router
-from cockroach.topology import nearest
+from cockroach.topology import Gateway, nearest
 
 Pause = Callable[[], Awaitable[None]]
 
@@ -21,7 +21,8 @@ class Warmth:
 
     With `spares` also one connection to each gateway of the nearest region, for those
     who read GLOBAL tables there when their own is in trouble: opening one then costs
-    nine round trips.
+    nine round trips. With `copy`, which names the copy of our own rows if there is
+    one, the connections to that, for those who read it meanwhile.
 
     After an outage every process sees the same moment of return. Each of the k
     connections of a pool is opened at a random moment of its own k-th part of the
@@ -44,9 +45,10 @@ class Warmth:
         self._rng = rng
         self._sleep = sleep
         self.spares = False
+        self.copy: Callable[[], Gateway | None] | None = None
 
     async def fill(self, policy: DataPolicy, *, spread: bool = False) -> None:
-        """Open what is missing. Raises DatabaseError, but for no want of spares."""
+        """Open what is missing. Raises DatabaseError, but for no spare or copy."""
         if not policy.warm:
             return
         pace = self._pace(policy) if spread else None
@@ -55,6 +57,9 @@ class Warmth:
         )
         with contextlib.suppress(DatabaseError):
             await self._fill_spares(policy, pace)
+        with contextlib.suppress(DatabaseError):
+            if self.copy is not None and (copy := self.copy()) is not None:
+                await self._fleet.fill((copy,), pace=pace)
 
     async def fill_quietly(self, policy: DataPolicy, *, spread: bool = False) -> None:
         """Open what is missing, and leave it to the next statement where it fails."""

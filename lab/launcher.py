@@ -20,8 +20,8 @@ from typing import Any
 
 from cockroach.asking import Asking
 from cockroach.embedded import EmbeddedCluster
-from cockroach.placing import External, prepare
-from cockroach.topology import REGIONS, DatabaseTarget
+from cockroach.placing import External, PlacingError, prepare
+from cockroach.topology import REGIONS, DatabaseTarget, nearest
 from cockroach.urls import DatabaseUrl
 from lab import flags, layout, profiles, state
 from lab.children import Children
@@ -31,6 +31,8 @@ from links.process import LinksProcess
 from observability.collector import CollectorProcess
 
 Progress = Callable[[str, float], None]
+# What of its own environment a lab hands to its services.
+_PASSED = ("OTEL_", "SHOP_PLANS_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,8 @@ class LabConfig:
     #: schema may be brought forward and an empty one seeded.
     database: DatabaseUrl | None = None
     migrate: bool = False
+    #: A streaming copy of each region's server in the region nearest to it.
+    replicas: bool = False
 
 
 def _quiet(_message: str, _done: float) -> None:
@@ -74,7 +78,10 @@ class Lab:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is to be said of a database that is not the lab's own."""
-        return () if self._external is None else self._external.notes
+        if self._external is None:
+            return ()
+        more = ("followers answer what may be stale: no copies are started",)
+        return self._external.notes + (more if self.config.replicas else ())
 
     def start(self, progress: Progress = _quiet) -> None:
         """Start everything and wait until every service is SERVING.
@@ -139,11 +146,20 @@ class Lab:
         self._stack.callback(cluster.stop)
         self._cluster = cluster
         cluster.start(lambda what: progress(f"database: {what}", 0.1))
+        if self.config.replicas:
+            for region in REGIONS:
+                progress(f"database: copying {region}", 0.5)
+                cluster.add_replica(region, at=nearest(region)[0])
         for region in REGIONS:
             self._tell_of_database(region, cluster.target(region))
 
     def _ask(self, url: DatabaseUrl) -> External:
         with Asking(url) as asked:
+            if self.config.replicas and asked.askers[0].flavour == "postgres":
+                raise PlacingError(
+                    "--replicas copies the servers of the embedded database; to a "
+                    "PostgreSQL of yours you add the copies yourself"
+                )
             return prepare(url, asked, may_migrate=self.config.migrate)
 
     def _tell_of_database(self, region: str, target: DatabaseTarget) -> None:
@@ -197,7 +213,7 @@ class Lab:
                 "SHOP_TLS_KEY": str(self.config.tls / "server.key"),
                 "SHOP_TLS_CA": str(self.config.tls / "ca.crt"),
             }
-        passed = {k: v for k, v in os.environ.items() if k.startswith("OTEL_")}
+        passed = {k: v for k, v in os.environ.items() if k.startswith(_PASSED)}
         return {**environ, **passed}
 
     def _publish(self, links: LinksProcess, collector: CollectorProcess) -> None:

@@ -98,6 +98,8 @@ CURES: tuple[Cure, ...] = (
         summary="intake, stale pages and empty shelves instead of errors",
         settings=(
             _setting("fallbacks", False, True, _CASE),  # noqa: FBT003
+            # What the experiments' objectives still call a good answer.
+            _setting("stale_reads_s", 0.0, 30.0, "no reads at copies"),
             _setting("recommendation_timeout_s", 10.0, 0.15, "the hop's own limit"),
         ),
     ),

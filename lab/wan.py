@@ -8,7 +8,8 @@ from typing import Any
 
 import psycopg
 
-from cockroach.topology import DatabaseTarget, Gateway, rtt_ms
+from cockroach.stale import REPLICA_LAG
+from cockroach.topology import DatabaseTarget, Gateway, Replica, rtt_ms
 
 SAMPLES = 3
 CONNECT_S = 5
@@ -44,6 +45,33 @@ def gateway(targets: Mapping[str, DatabaseTarget], name: str) -> dict[str, Any]:
         return {**seen, "health": "up", "ms": round(_best(target, found), 2)}
     except psycopg.Error:
         return {**seen, "health": "down", "ms": None}
+
+
+def copy(targets: Mapping[str, DatabaseTarget], replica: Replica) -> dict[str, Any]:
+    """One copy of a region's rows: health, and how many seconds it is behind at most.
+
+    It has nothing to replay from a home that writes nothing, and counts as older then.
+    """
+    seen: dict[str, Any] = {
+        "name": replica.name,
+        "of": replica.of,
+        "region": replica.region,
+        "address": f"{replica.host}:{replica.port}",
+    }
+    try:
+        with psycopg.connect(
+            **targets[replica.region].parameters(replica),
+            connect_timeout=CONNECT_S,
+            application_name="seawall-status",
+            # A standby takes no SERIALIZABLE, which is the database's default.
+            options=r"-c default_transaction_isolation=read\ committed",
+            autocommit=True,
+        ) as connection:
+            (behind,) = connection.execute(REPLICA_LAG).fetchone() or (None,)
+    except psycopg.Error:
+        return {**seen, "health": "down", "behind_s": None}
+    lag = None if behind is None else round(max(0.0, float(behind)), 3)
+    return {**seen, "health": "up", "behind_s": lag}
 
 
 def round_trip(

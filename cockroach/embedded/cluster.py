@@ -17,7 +17,7 @@ from cockroach.embedded.account import Account, Footing, choose
 from cockroach.embedded.binaries import find
 from cockroach.embedded.errors import DiskFullError, EmbeddedError, PortTakenError
 from cockroach.embedded.ports import free_ports, refuse_taken
-from cockroach.embedded.replica import replica_name, start_replica
+from cockroach.embedded.replica import Copies, replica_names
 from cockroach.embedded.server import Server, explain_os_error
 from cockroach.embedded.settings import APP, DBNAME
 from cockroach.embedded.state import (
@@ -29,7 +29,7 @@ from cockroach.embedded.state import (
     State,
     check_mark,
 )
-from cockroach.embedded.wan import Wan, copy_spec, specs
+from cockroach.embedded.wan import Wan, specs
 from cockroach.seed import DEFAULT_SEED, generate
 from cockroach.topology import (
     PRIMARY,
@@ -82,8 +82,7 @@ class EmbeddedCluster:
         self._wan: Wan | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
         self._proof: dict[str, float] = {}
-        self._replicas: list[tuple[Server, Replica]] = []
-        self._copies: list[str] = []
+        self._copies = Copies(links, rtt_scale=rtt_scale)
 
     def __repr__(self) -> str:
         state = "running" if self._wan else "stopped"
@@ -126,13 +125,7 @@ class EmbeddedCluster:
             with contextlib.suppress(Exception):
                 self._wan.close()
             self._wan = None
-        for server, _ in self._replicas:
-            server.stop()
-            server.destroy()
-        self._replicas.clear()
-        while self._copies:
-            with contextlib.suppress(Exception):
-                self._control.remove(self._copies.pop())
+        self._copies.stop()
         for server in self._servers.values():
             server.begin_stop()
         for server in self._servers.values():
@@ -163,32 +156,18 @@ class EmbeddedCluster:
             user=APP,
             password=secrets.app,
             gateways=gateways,
-            replicas=tuple(
-                replica
-                for _, replica in self._replicas
-                if replica.region == client_region
-            ),
+            replicas=self._copies.seen_from(client_region),
         )
 
     def add_replica(self, of: str, *, at: str) -> Replica:
         """Keep a streaming copy of a region's server in another region, until stop.
 
-        Targets made from now on for clients there name it. Takes about a second.
-        Raises ServerFailedError.
+        Targets made from now on name it; clients of other regions reach it over a
+        link. Takes about a second. Returns it as it is dialled where it stands.
+        Raises ServerFailedError, and LinkError or OSError when a link cannot be had.
         """
         self._running()
-        home, name = self._sites[check_region(of)], replica_name(of, check_region(at))
-        (port,) = free_ports(1)
-        server = home.server.beside(name, port)
-        spec = copy_spec(of, at, port=home.server.port, rtt_scale=self._rtt_scale)
-        host, _, listens = self._control.add(spec).rpartition(":")
-        self._copies.append(spec.name)
-        start_replica(home, server, link=(host, int(listens)))
-        replica = Replica(
-            name=name, region=at, zone="a", host="127.0.0.1", port=port, of=of
-        )
-        self._replicas.append((server, replica))
-        return replica
+        return self._copies.add(self._sites[check_region(of)], at=check_region(at))
 
     def admin_dsn(self, region: str) -> str:
         """Give the superuser's address of one region's server, past every link."""
@@ -239,10 +218,13 @@ class EmbeddedCluster:
             check_mark(found, mark, state.root, known=migrations.revisions())
         room = ROOM_TO_START_MB if found else ROOM_TO_CREATE_MB
         state.require_room(room, footing.home)
-        pairs = [replica_name(of, at) for of in REGIONS for at in REGIONS]
-        directories = [str(footing.home / name) for name in (*REGIONS, *pairs)]
+        names = (*REGIONS, *replica_names())
+        directories = [str(footing.home / name) for name in names]
         watcher.end_servers(directories, late=0.0)
         self._servers = self._make_servers(footing)
+        # Copies do not outlive their cluster; those of a killed one lie there yet.
+        for name in replica_names():
+            self._servers[PRIMARY].beside(name, 0).destroy()
         self._watcher = _start_watcher(directories)
         if found is None:
             say("creating three data directories")

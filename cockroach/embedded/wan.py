@@ -46,6 +46,24 @@ def copy_spec(of: str, at: str, *, port: int, rtt_scale: float) -> LinkSpec:
     )
 
 
+def reader_spec(client: str, copy: str, *, port: int, rtt_scale: float) -> LinkSpec:
+    """Describe the link by which clients in a region read a copy that is elsewhere.
+
+    `copy` is the copy's name, "eu-at-us". It is no gateway, so of another kind.
+    """
+    at = copy.rpartition("-at-")[2]
+    return LinkSpec(
+        name=f"read-{client}-to-{copy}",
+        upstream=f"127.0.0.1:{port}",
+        rtt_ms=rtt_ms(client, at) * rtt_scale,
+        protocol="postgres",
+        fold=False,
+        kind="copy",
+        source=client,
+        target=at,
+    )
+
+
 def specs(
     ports: Mapping[str, int], *, rtt_scale: float = 1.0, fold: bool = True
 ) -> list[LinkSpec]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,21 +12,21 @@ from typing import Any
 
 import click
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from cockroach import ranges as parts
+from cockroach import urls
 from cockroach.hot_ranges import HotRangesError, rates
 from cockroach.ranges import Range, Role
 from cockroach.schema.tables import GLOBAL, shop
 from cockroach.topology import PRIMARY, REGIONS, DatabaseTarget
 from lab import state
+from lab.commands.cockroach import URL_VARIABLE
 from lab.console import console_for, expected_errors, json_option, progress
 from lab.results import Result, emit
 
-URL_VARIABLE = "SEAWALL_DATABASE"
 _CONNECT_S = 5
 _QUIETLY: dict[str, Any] = {
     "connect_timeout": _CONNECT_S,
@@ -35,7 +34,6 @@ _QUIETLY: dict[str, Any] = {
     "options": "-c default_transaction_read_only=on -c statement_timeout=15000",
     "autocommit": True,
 }
-_SCHEME = re.compile(r"^(?:cockroachdb|cockroach|postgresql|postgres)(?:\+psycopg)?://")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +114,9 @@ def ranges(
 
 
 def _looker(table: str, url: str | None) -> Callable[[], _Seen]:
-    """Choose whom to ask. Raises NoLabError and click's own errors."""
+    """Choose whom to ask. Raises NoLabError, UrlError and click's own errors."""
     if url is not None:
-        where = _conninfo(url)
+        where = _asked(url)
         return lambda: _one(table, **where)
     folder = state.default_folder()
     lab = Path(state.running(folder)["state_dir"])
@@ -130,19 +128,12 @@ def _looker(table: str, url: str | None) -> Callable[[], _Seen]:
     return lambda: _every(table, targets)
 
 
-def _conninfo(url: str) -> dict[str, Any]:
-    """Read a URL; nothing that is wrong with it quotes it, for its password."""
-    if _SCHEME.match(url) is None:
-        raise click.ClickException(
-            "a database URL begins with cockroachdb:// or postgresql://"
-        )
-    try:
-        where = conninfo_to_dict(_SCHEME.sub("postgresql://", url))
-    except psycopg.Error:
-        raise click.ClickException("the database URL cannot be read") from None
-    if "@" in str(where.get("host", "")):
-        raise click.ClickException("write an @ in a user or password as %40")
-    return dict(where)
+def _asked(url: str) -> dict[str, Any]:
+    """Give psycopg's parameters; of several hosts the first that answers is asked."""
+    found = urls.parse(url)
+    where = found.parameters(*found.hosts[0])
+    hosts, ports = zip(*found.hosts, strict=True)
+    return where | {"host": ",".join(hosts), "port": ",".join(map(str, ports))}
 
 
 def _known(table: str, known: Sequence[str]) -> None:
@@ -194,14 +185,7 @@ def _with_rates(seen: _Seen, status_url: str) -> _Seen:
 
 
 def _parameters(target: DatabaseTarget, region: str) -> dict[str, Any]:
-    gateway = target.in_region(region)[0]
-    return {
-        "host": gateway.host,
-        "port": gateway.port,
-        "dbname": target.dbname,
-        "user": target.user,
-        "password": target.password,
-    }
+    return target.parameters(target.in_region(region)[0])
 
 
 @contextmanager

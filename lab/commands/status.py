@@ -47,11 +47,21 @@ def status(json_path: str | None) -> int:
         (targets[gateway.region], gateway) for gateway in targets[REGIONS[0]].gateways
     ]
     gateways = _each(lambda pair: wan.gateway(targets, pair[1].name), local)
+    replicas = [
+        one
+        for region, target in targets.items()
+        for one in target.replicas
+        if one.region == region
+    ]
+    copies = _each(lambda one: wan.copy(targets, one), replicas)
     pairs = [(a, b) for i, a in enumerate(REGIONS) for b in REGIONS[i + 1 :]]
     distances = _each(lambda pair: wan.round_trip(targets, *pair), pairs)
-    _print(console_for(json_path), lab, services, gateways, distances)
+    console = console_for(json_path)
+    _print(console, lab, services, gateways, distances)
+    if copies:
+        _print_copies(console, copies)
     well = all(one["health"] == "SERVING" for one in services) and all(
-        one["health"] == "up" for one in gateways
+        one["health"] == "up" for one in (*gateways, *copies)
     )
     emit(
         Result(
@@ -61,6 +71,7 @@ def status(json_path: str | None) -> int:
             extra={
                 "profile": _profile(lab),
                 "gateways": gateways,
+                "copies": copies,
                 "wan": distances,
             },
         ),
@@ -110,4 +121,15 @@ def _print(
         measured = "-" if one["ms"] is None else f"{one['ms']:.1f}"
         wanted = "-" if one["configured_ms"] is None else f"{one['configured_ms']:.0f}"
         table.add_row(one["from"], one["to"], measured, wanted)
+    console.print(table)
+
+
+def _print_copies(console: Console, copies: list[dict[str, Any]]) -> None:
+    table = Table("copy", "of", "region", "address", "health", "behind at most, s")
+    for one in copies:
+        behind = "-" if one["behind_s"] is None else f"{one['behind_s']:.1f}"
+        table.add_row(
+            *(one[name] for name in ("name", "of", "region", "address", "health")),
+            behind,
+        )
     console.print(table)

@@ -39,6 +39,12 @@ STOP_S = 30.0
 )
 @click.option("--fresh", is_flag=True, help="Start with a new database.")
 @click.option(
+    "--replicas",
+    is_flag=True,
+    help="Keep a copy of each region's server in the region nearest to it, which "
+    "tells order histories while the home cannot. Takes memory.",
+)
+@click.option(
     "--database",
     metavar="URL",
     envvar=URL_VARIABLE,
@@ -59,6 +65,7 @@ def up(
     port_base: int,
     tls: Path | None,
     fresh: bool,
+    replicas: bool,
     database: str | None,
     migrate: bool,
     json_path: str | None,
@@ -77,6 +84,7 @@ def up(
         port_base=port_base,
         tls=tls,
         fresh=fresh,
+        replicas=replicas,
         database=url,
         migrate=migrate,
     )

@@ -29,6 +29,7 @@ def start(runtime: Runtime) -> None:
     region, peers = runtime.settings.region, runtime.peers
     policies, recorder = runtime.policies, runtime.recorder
     database = runtime.need_database()
+    database.keep_copy()
     store = OrderStore(database, _now)
     prices = PriceList(peers, policies)
     runner = Runner(store, Steps(store, peers, policies))

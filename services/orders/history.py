@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
 
 import grpc
 
@@ -19,15 +21,22 @@ from services.runtime.policy import PolicySet
 
 #: Seconds between two looks at an order that somebody watches.
 WATCH_S = 0.25
+#: Seconds that a copy has to answer. Less than a first connection takes over the
+#: longest way: that goes on being opened, and whoever comes next finds it.
+COPY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a history; `fallback` says why it may be less than there is."""
+    """One page of a history; `fallback` says why it may be less than there is.
+
+    `age_s` is how old a copy's answer can be at most; None for any other.
+    """
 
     orders: Sequence[Order]
     next_token: str = ""
     fallback: str = ""
+    age_s: float | None = None
 
 
 class HistoryHandlers:
@@ -53,10 +62,14 @@ class HistoryHandlers:
         self._draining = draining
 
     async def page(self, customer: PublicId, cursor: Cursor, size: int) -> Page:
-        """Return one page of a customer's orders, newest first."""
+        """Return one page of a customer's orders, newest first.
+
+        Where home cannot tell it, a copy of home's rows does, and without one what
+        this process remembers.
+        """
         policies = self._policies()
         if policies.fallbacks and self._database.suspect(customer.region):
-            return self._remembered(customer, size, "home_suspect")
+            return await self._second_hand(customer, cursor, size, "home_suspect")
         try:
             orders = await self._store.page(
                 customer, cursor, size + 1, naive=policies.query_schema == "naive"
@@ -64,12 +77,8 @@ class HistoryHandlers:
         except DatabaseError as error:
             if not policies.fallbacks:
                 raise
-            return self._remembered(customer, size, type(error).__name__)
-        more = len(orders) > size
-        orders = orders[:size]
-        last = orders[-1] if orders else None
-        token = Cursor(last.created_at, last.id.uuid).token() if last and more else ""
-        return Page(orders, token)
+            return await self._second_hand(customer, cursor, size, type(error).__name__)
+        return Page(*_cut(orders, size))
 
     async def order(self, order: PublicId) -> tuple[Order, str]:
         """Return an order, and why it is second-hand if it is.
@@ -149,11 +158,50 @@ class HistoryHandlers:
         find = self._store.find_all if batched else self._store.find_each
         return await find(region, [order.uuid for order in ids])
 
-    def _remembered(self, customer: PublicId, size: int, reason: str) -> Page:
+    async def _second_hand(
+        self, customer: PublicId, cursor: Cursor, size: int, reason: str
+    ) -> Page:
         self._tell(customer.region, "ListOrders", reason)
-        return Page(self._recent.of(customer)[:size], fallback="HISTORY_FROM_MEMORY")
+        remembered = self._recent.of(customer)
+        if (at_most_s := self._policies().stale_reads_s) > 0:
+            try:
+                async with asyncio.timeout(COPY_S):
+                    copied, age_s = await self._store.page_of_copy(
+                        customer, cursor, size + 1, at_most_s=at_most_s
+                    )
+            except (DatabaseError, TimeoutError):
+                pass
+            else:
+                known = _overlaid(copied, remembered, cursor)
+                return Page(*_cut(known, size), "HISTORY_FROM_COPY", age_s)
+        return Page(remembered[:size], fallback="HISTORY_FROM_MEMORY")
 
     def _tell(self, home: str, method: str, reason: str) -> None:
         self._recorder.on_event(
             FallbackServed(target=f"database@{home}", method=method, reason=reason)
         )
+
+
+def _cut(orders: Sequence[Order], size: int) -> tuple[Sequence[Order], str]:
+    """Keep `size` orders; the token is of the next page if there are more."""
+    kept = orders[:size]
+    last = kept[-1] if kept and len(orders) > size else None
+    return kept, Cursor(last.created_at, last.id.uuid).token() if last else ""
+
+
+def _overlaid(
+    copied: Sequence[Order], remembered: Sequence[Order], cursor: Cursor
+) -> list[Order]:
+    """Add what a copy does not have yet: a customer sees the order just placed."""
+    known = {order.id: order for order in remembered if _place(order) < cursor.place}
+    # A state never goes back, so the copy is the newer one where it is final.
+    known |= {
+        order.id: order
+        for order in copied
+        if order.state.final or order.id not in known
+    }
+    return sorted(known.values(), key=_place, reverse=True)
+
+
+def _place(order: Order) -> tuple[datetime, UUID]:
+    return order.created_at, order.id.uuid

@@ -16,6 +16,7 @@ from services.orders.intake import Intake
 from services.orders.messages import line_values, order_message
 from services.orders.store import NEWEST, Cursor
 from services.runtime.errors import not_found, precondition
+from services.runtime.messages import stale
 from services.runtime.policy import PolicySet
 from services.runtime.validate import MAX_LINES, Check, at_home
 
@@ -95,7 +96,9 @@ class OrdersServicer(orders_pb2_grpc.OrdersServicer):
         return pb.ListOrdersResponse(
             orders=[order_message(order) for order in page.orders],
             next_page_token=page.next_token,
-            degraded=_fallback(page.fallback),
+            degraded=_fallback(page.fallback)
+            if page.age_s is None
+            else stale(page.age_s, page.fallback),
         )
 
     async def WatchOrder(  # noqa: N802

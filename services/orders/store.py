@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from cockroach.database import Database, Transaction
+from cockroach.database import Database, Stale, Transaction
 from cockroach.errors import ConstraintError
 from cockroach.ids import PublicId
 from services.orders import statements as sql
@@ -34,6 +34,11 @@ class Cursor:
 
     before: datetime
     before_id: UUID
+
+    @property
+    def place(self) -> tuple[datetime, UUID]:
+        """The cursor as orders of a history are sorted by."""
+        return self.before, self.before_id
 
     def token(self) -> str:
         """Return the cursor as an opaque page token."""
@@ -185,15 +190,25 @@ class OrderStore:
         rows = await self._database.fetch(
             customer.region,
             sql.PAGE_NAIVE if naive else sql.PAGE_LOCAL,
-            {
-                "region": customer.region,
-                "customer": customer.uuid,
-                "before": cursor.before,
-                "before_id": cursor.before_id,
-                "limit": limit,
-            },
+            _page(customer, cursor, limit),
         )
         return _orders(rows)
+
+    async def page_of_copy(
+        self, customer: PublicId, cursor: Cursor, limit: int, *, at_most_s: float
+    ) -> tuple[list[Order], float]:
+        """Return the same from a copy, and how many seconds old it is at most.
+
+        Raises DatabaseUnavailableError without a copy that is fresh enough.
+        """
+        found = await self._database.fetch_copy(
+            customer.region,
+            # A copy has the rows of its own region and no others to search.
+            sql.PAGE_LOCAL,
+            _page(customer, cursor, limit),
+            stale=Stale(at_most_s),
+        )
+        return _orders(found.result.rows), found.behind_s
 
     async def abandoned(
         self, region: str, age_s: float, limit: int
@@ -214,6 +229,16 @@ def _unknown_customer(error: ConstraintError, order: Order) -> Exception:
 
 def _of(order: PublicId) -> dict[str, Any]:
     return {"region": order.region, "order": order.uuid}
+
+
+def _page(customer: PublicId, cursor: Cursor, limit: int) -> dict[str, Any]:
+    return {
+        "region": customer.region,
+        "customer": customer.uuid,
+        "before": cursor.before,
+        "before_id": cursor.before_id,
+        "limit": limit,
+    }
 
 
 def _head(order: Order) -> dict[str, Any]:

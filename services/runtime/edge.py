@@ -10,8 +10,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 import grpc
+from opentelemetry import trace
 
-from services.runtime.errors import ShopError, translate
+from observability import names
+from services.runtime.errors import ShopError, retry_after_ms, translate
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -93,4 +95,6 @@ async def _until(
 
 async def _abort(context: Context, error: Exception) -> None:
     status, message, trailers = translate(error)
+    if (after_ms := retry_after_ms(trailers)) is not None:
+        trace.get_current_span().set_attribute(names.RETRY_AFTER_MS, after_ms)
     await context.abort(status, message, trailers)

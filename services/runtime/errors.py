@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -27,6 +28,7 @@ _DATABASE_REASONS = {
     "DEADLINE_EXCEEDED": "DATABASE_TIMEOUT",
 }
 
+M = TypeVar("M", bound=Message)
 Trailers = tuple[tuple[str, str | bytes], ...]
 
 
@@ -142,13 +144,13 @@ def reason_of(error: BaseException) -> str:
 
 def error_info(error: BaseException) -> error_details_pb2.ErrorInfo | None:
     """Return the ErrorInfo that a failed call carries, if any."""
-    for key, value in _trailers_of(error):
-        if key == DETAILS_KEY and isinstance(value, bytes):
-            for part in status_pb2.Status.FromString(value).details:
-                info = error_details_pb2.ErrorInfo()
-                if part.Unpack(info):
-                    return info
-    return None
+    return _detail(_trailers_of(error), error_details_pb2.ErrorInfo())
+
+
+def retry_after_ms(trailers: Trailers) -> int | None:
+    """Return when to ask again as the RetryInfo among trailers has it, if any."""
+    found = _detail(trailers, error_details_pb2.RetryInfo())
+    return None if found is None else int(found.retry_delay.ToMilliseconds())
 
 
 def translate(error: BaseException) -> tuple[grpc.StatusCode, str, Trailers]:
@@ -229,6 +231,15 @@ def _trailers_of(error: BaseException) -> Iterable[tuple[str, str | bytes]]:
     return [(str(key), value) for key, value in found] if found else []
 
 
+def _detail(trailers: Iterable[tuple[str, str | bytes]], kind: M) -> M | None:
+    for key, value in trailers:
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            for part in status_pb2.Status.FromString(value).details:
+                if part.Unpack(kind):
+                    return kind
+    return None
+
+
 def _packed(message: Message) -> AnyMessage:
     packed = AnyMessage()
     packed.Pack(message)
@@ -245,6 +256,7 @@ __all__ = [
     "not_found",
     "precondition",
     "reason_of",
+    "retry_after_ms",
     "translate",
     "wrong_region",
 ]

@@ -48,6 +48,7 @@ class PolicySet:
     breakers: bool
     bulkhead: int
     fallbacks: bool
+    stale_reads_s: float
     data_breakers: bool
     data_slow_ms: float
     data_open_s: float

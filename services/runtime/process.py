@@ -205,6 +205,7 @@ class Process:
             ),
             listener=self._recorder,
             rng=random.Random(),  # noqa: S311 - spreads load, keeps no secret
+            plans=self.settings.plans,
         )
         self._metrics.registry.register(PoolCollector(database))
         return database

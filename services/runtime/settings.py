@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from cockroach.plans import PlanPolicy
+
 PREFIX = "SHOP_"
 SERVICES = (
     "acquirer",
@@ -18,6 +20,7 @@ SERVICES = (
     "recommendations",
     "storefront",
 )
+_PLANS = PlanPolicy()
 LOOPBACK = "127.0.0.0/8,::1/128"
 
 T = TypeVar("T", int, float)
@@ -62,6 +65,8 @@ class Settings:
     connection_age_grace_s: float
     trusted_peers: tuple[Network, ...]
     maxmind: Path | None
+    #: Which statements have their plan on their span.
+    plans: PlanPolicy
 
     @classmethod
     def of(cls, service: str, environ: Mapping[str, str]) -> "Settings":
@@ -111,6 +116,10 @@ class Settings:
             connection_age_grace_s=read.number("CONNECTION_AGE_GRACE_S", float, 30.0),
             trusted_peers=read.networks("TRUSTED_PEERS", LOOPBACK),
             maxmind=read.path("MAXMIND"),
+            plans=PlanPolicy(
+                after_s=read.number("PLANS_AFTER_S", float, _PLANS.after_s, zero=True),
+                sample=read.number("PLANS_SAMPLE", int, _PLANS.sample, zero=True),
+            ),
         )
         read.refuse_unknown()
         return settings
@@ -153,14 +162,17 @@ class _Reader:
     def required_path(self, name: str) -> Path:
         return Path(self.text(name))
 
-    def number(self, name: str, kind: Callable[[str], T], default: T) -> T:
+    def number(
+        self, name: str, kind: Callable[[str], T], default: T, *, zero: bool = False
+    ) -> T:
         value = self.text(name, str(default))
         try:
             number = kind(value)
         except ValueError:
             number = kind("-1")
-        if not 0 < number < 1e12:
-            raise SettingsError(f"{PREFIX}{name}={value!r}: expected a number above 0")
+        if not (0 < number < 1e12 or (zero and number == 0)):
+            least = "0 or a number above" if zero else "a number above 0"
+            raise SettingsError(f"{PREFIX}{name}={value!r}: expected {least}")
         return number
 
     def networks(self, name: str, default: str) -> tuple[Network, ...]:

@@ -19,13 +19,16 @@ from typing import Any
 
 import psycopg
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from psycopg import sql
 
 from cockroach import placing, urls
 from cockroach.asking import REVISION, Asker, Asking
 from cockroach.embedded import EmbeddedCluster
 from cockroach.schema.tables import shop
-from cockroach.topology import REGIONS, ZONES, DatabaseTarget
+from cockroach.topology import REGIONS, ZONES, DatabaseTarget, Replica
 from links.process import LinksProcess
 from tests.data.statement_list import Sent, recording
 
@@ -53,7 +56,7 @@ PORTABLE = frozenset(
 )
 # What only the embedded cluster has: links to hurt, a scale, addresses behind them.
 EMBEDDED_ONLY = frozenset(
-    {"dial", "home_cut_off", "home_slow", "rtt_scale", "wan_process"}
+    {"dial", "home_cut_off", "home_slow", "replica", "rtt_scale", "wan_process"}
 )
 
 Session = psycopg.Connection[Any]
@@ -188,6 +191,32 @@ def embedded_cluster(wan_process: LinksProcess) -> Iterator[EmbeddedCluster]:
     finally:
         made.stop()
         shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def replica(embedded_cluster: EmbeddedCluster) -> Replica:
+    """Keep a copy of eu's server in us, for the rest of the session."""
+    return embedded_cluster.add_replica("eu", at="us")
+
+
+@pytest.fixture
+def touch_eu(embedded_cluster: EmbeddedCluster) -> Iterator[Callable[[], object]]:
+    """Commit something in eu, so that its copy has something to replay."""
+    with psycopg.connect(embedded_cluster.admin_dsn("eu"), autocommit=True) as home:
+        yield lambda: home.execute(
+            "update stock set available = available"
+            " where crdb_region = 'eu' and product_id = 'P0008'"
+        )
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    """Collect what databases made from now on say."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr("cockroach.database.trace.get_tracer", provider.get_tracer)
+    return exporter
 
 
 @pytest.fixture

@@ -39,6 +39,8 @@ SERVICES = (
 )
 FINAL = (orders_pb2.ORDER_STATE_CONFIRMED, orders_pb2.ORDER_STATE_REJECTED)
 Item = common_pb2.LineItem
+# A busy machine is no slow home, and no recommendations that come too late.
+UNHURRIED = {"data_slow_ms": 3000.0, "recommendation_timeout_s": 5.0}
 # Customers and keys that no other test uses.
 _numbers = itertools.count(1)
 
@@ -108,7 +110,8 @@ async def shop(
     """Give a cured shop, or one of the profile that the test names."""
     profile = getattr(request, "param", "cured")
     policies = profiles.values(profiles.cures_of(profile))
-    async with opened(cluster, tmp_path, policies | {"pool_size": 1}) as running:
+    changes = UNHURRIED | {"pool_size": 1}
+    async with opened(cluster, tmp_path, policies | changes) as running:
         yield running
 
 

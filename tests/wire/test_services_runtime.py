@@ -14,10 +14,13 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from cockroach.pools import GatewayPool
 from cockroach.topology import Gateway
 from lab import authority, profiles
+from observability import names
 from protos.shop.v1 import orders_pb2, orders_pb2_grpc
 from protos.shop.v1 import recommendations_pb2 as pb
 from protos.shop.v1 import recommendations_pb2_grpc as pb_grpc
@@ -133,8 +136,13 @@ async def test_a_message_past_the_bound_is_refused(stub):
     assert (await status_of(stub.Recommend(large)))[0] == "RESOURCE_EXHAUSTED"
 
 
-async def test_an_exhausted_pool_says_when_to_come_back(stub, script):
-    """A bounded wait for a connection ends as RESOURCE_EXHAUSTED with RetryInfo."""
+async def test_an_exhausted_pool_says_when_to_come_back(service, stub, script):
+    """A bounded wait for a connection ends as RESOURCE_EXHAUSTED with RetryInfo.
+
+    What it says is on the server's span too.
+    """
+    exporter = InMemorySpanExporter()
+    service.process.telemetry.provider.add_span_processor(SimpleSpanProcessor(exporter))
     pool = GatewayPool(GATEWAY, connect, size=1, overflow=0, timeout_s=0.02)
     await pool.acquire()
 
@@ -152,6 +160,10 @@ async def test_an_exhausted_pool_says_when_to_come_back(stub, script):
     assert any(one.Unpack(retry) for one in details)
     assert 500 <= retry.retry_delay.ToMilliseconds() <= 1500
     assert 1 == pool.stats().exhausted
+    await until(exporter.get_finished_spans)
+    (span,) = exporter.get_finished_spans()
+    assert span.attributes[names.RPC_STATUS] == "RESOURCE_EXHAUSTED"
+    assert span.attributes[names.RETRY_AFTER_MS] == retry.retry_delay.ToMilliseconds()
 
 
 async def test_metadata_past_the_bound_is_refused(stub, script):

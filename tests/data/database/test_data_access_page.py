@@ -27,8 +27,9 @@ SNIPPETS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 COMMANDS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
-async def test_the_snippets_run_in_order(cluster, database) -> None:
-    """The page's Python is one program on a database."""
+async def test_the_snippets_run_in_order(cluster, database, replica, touch_eu) -> None:
+    """The page's Python is one program on a database with a copy of eu."""
+    touch_eu()
     target = cluster.target("eu")
     gateway = target.in_region("eu")[0]
     engine = create_engine(
@@ -77,7 +78,8 @@ async def test_the_snippets_run_in_order(cluster, database) -> None:
     engine.dispose()
 
     assert all(one is not None for one in names["found"])
-    assert names["rows"]
+    assert 300 == len(names["rows"])
+    assert 0 <= names["behind_s"] <= 30
 
 
 def test_every_sqlstate_of_the_table_is_on_the_page() -> None:

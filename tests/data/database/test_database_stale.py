@@ -9,10 +9,9 @@ from sqlalchemy import bindparam, select, text, update
 
 from cockroach import ids
 from cockroach.database import Stale
-from cockroach.embedded import EmbeddedCluster
+from cockroach.errors import DatabaseUnavailableError, StatementError
 from cockroach.schema.tables import customers, stock
 from cockroach.testing import expect_statements
-from cockroach.topology import Replica
 from observability import names
 
 CUSTOMER = select(customers.c.name).where(
@@ -23,34 +22,19 @@ P7 = (stock.c.crdb_region == "eu", stock.c.product_id == "P0007")
 AVAILABLE = select(stock.c.available).where(*P7)
 
 
-@pytest.fixture(scope="module")
-def replica(cluster: EmbeddedCluster) -> Replica:
-    return cluster.add_replica("eu", at="us")
-
-
-@pytest.fixture
-def touch(cluster: EmbeddedCluster, dial):
-    """Commit something at home, so that the copy has something to replay."""
-    with dial(cluster, "eu", "eu-a") as home:
-        yield lambda: home.execute(
-            "update stock set available = available"
-            " where crdb_region = 'eu' and product_id = 'P0008'"
-        )
-
-
 def of_last(spans) -> dict[str, object]:
     told = [dict(span.attributes or {}) for span in spans.get_finished_spans()]
     return [one for one in told if one.get(names.STALE_SERVED)][-1]
 
 
 async def test_a_stale_read_does_not_leave_its_region(
-    database, replica, spans, touch
+    database, replica, spans, touch_eu
 ) -> None:
     """The copy near the client answers, and its age is on the span."""
     one = database("us", breaker=False)
     fresh = await one.fetch("eu", CUSTOMER, EU)
     for _ in range(50):
-        touch()
+        touch_eu()
         with expect_statements(at_most=2, cross_region=1):
             stale = await one.fetch("eu", CUSTOMER, EU, stale=Stale(5))
         if of_last(spans)[names.STALE_SERVED] == "replica":
@@ -68,23 +52,21 @@ async def test_a_stale_read_does_not_leave_its_region(
     assert 5000 == told[names.STALE_AT_MOST_MS]
 
 
-async def test_a_copy_follows_its_home(database, replica, touch) -> None:
+async def test_a_copy_follows_its_home(database, replica, touch_eu) -> None:
     """What is committed at home is read at the copy soon after."""
     one = database("us", breaker=False)
     await one.execute("eu", update(stock).where(*P7).values(available=4321))
     seen = None
     async with asyncio.timeout(10):
         while seen != 4321:
-            touch()
+            touch_eu()
             seen = (await one.fetch("eu", AVAILABLE, stale=Stale(30)))[0][0]
 
 
-async def test_a_copy_takes_no_writes(database, replica, touch) -> None:
+async def test_a_copy_takes_no_writes(database, replica, touch_eu) -> None:
     """Only reads may be stale."""
-    from cockroach.errors import StatementError
-
     one = database("us", breaker=False)
-    touch()
+    touch_eu()
     with pytest.raises(StatementError):
         await one.fetch(
             "eu", text("UPDATE stock SET available = 1 WHERE false"), stale=Stale(30)
@@ -104,4 +86,48 @@ async def test_where_there_is_no_copy_the_home_answers(
         told[names.STALE_REASON],
         told[names.STALENESS_MS],
         told[names.GATEWAY_REGION],
+    )
+
+
+async def test_a_home_that_is_away_is_read_at_its_copy(
+    database, replica, spans, touch_eu
+) -> None:
+    """Eu's own clients read their rows in us, over a link, when they say so."""
+    one = database("eu", breaker=False)
+    fresh = await one.fetch("eu", CUSTOMER, EU)
+    async with asyncio.timeout(10):
+        touch_eu()
+        with expect_statements(at_most=2, cross_region=2):
+            copied = await one.fetch_copy("eu", CUSTOMER, EU, stale=Stale(5))
+    told = of_last(spans)
+
+    assert fresh == copied.result.rows
+    assert 0 <= copied.behind_s <= 5
+    assert ("replica", "home_away", "eu-at-us", "eu") == (
+        told[names.STALE_SERVED],
+        told[names.STALE_REASON],
+        told[names.GATEWAY_NAME],
+        told[names.HOME_REGION],
+    )
+
+
+async def test_without_a_copy_nothing_is_asked(database, replica) -> None:
+    """Asia has none: an error at once, and no statement."""
+    one = database("eu", breaker=False)
+    with expect_statements(at_most=0), pytest.raises(DatabaseUnavailableError) as said:
+        await one.fetch_copy("asia", CUSTOMER, EU, stale=Stale(10))
+
+    assert "no_replica" == said.value.reason
+
+
+async def test_a_copy_is_kept_warm_for_who_asks(database, replica, until) -> None:
+    """Its connections are open before its home is away."""
+    one = database("eu", breaker=False)
+    await one.start()
+    assert "eu-at-us" not in {pool.gateway for pool in one.pool_stats()}
+    one.keep_copy()
+    await until(
+        lambda: any(
+            (pool.gateway, pool.idle) == ("eu-at-us", 2) for pool in one.pool_stats()
+        )
     )

@@ -130,6 +130,21 @@ def test_an_older_shop_is_refused_and_said_so(
     assert migrations.head() in told
 
 
+def test_copies_of_its_servers_are_not_ours_to_make(
+    seawall: Run, plain_url: Callable[[str], str]
+) -> None:
+    """--replicas on a PostgreSQL of the user's is refused before anything is done."""
+    url = plain_url("copied")
+    options = ("--port-base", "0", "--replicas", "--migrate", "--database", url)
+    told = _refused(seawall("up", *options, timeout=30))
+
+    assert "--replicas copies the servers of the embedded database" in told
+    with psycopg.connect(url) as connection:
+        assert (None,) == connection.execute(
+            "select to_regclass('alembic_version')"
+        ).fetchone()
+
+
 def test_no_server_is_one_sentence(seawall: Run) -> None:
     """Nobody there: exit 2 and no traceback; options that clash are usage errors."""
     nowhere = f"postgresql://shop:{PASSWORD}@127.0.0.1:1/shop"
@@ -171,6 +186,28 @@ def test_the_lab_tells_where_its_database_is(lab: dict[str, Any], seawall: Run) 
 
     done = seawall("status")
     assert 0 == done.returncode, done.stdout + done.stderr
+
+
+def test_its_parts_are_told(lab: dict[str, Any], url: str, seawall: Run) -> None:
+    """Of the lab's database and of its URL alike: one undivided part, with its rows."""
+    assert lab
+    of_lab = seawall("cockroach", "ranges", "orders", "--json", "-")
+    of_url = seawall("cockroach", "ranges", "orders", "--json", "-", "--url", url)
+    unknown = seawall("cockroach", "ranges", "nosuch")
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("select count(*) from orders").fetchone()
+
+    assert (0, 0) == (of_lab.returncode, of_url.returncode), of_lab.stderr
+    told = json.loads(of_lab.stdout)
+    (part,) = told["results"]
+    assert rows is not None
+    assert "postgresql" == told["engine"]
+    assert ("orders", "owner") == (part["name"], part["role"])
+    assert 0 < part["rows"] <= rows[0] + 50
+    assert [part["name"]] == [
+        one["name"] for one in json.loads(of_url.stdout)["results"]
+    ]
+    assert "unknown table" in _refused(unknown)
 
 
 def test_the_server_is_not_crowded(lab: dict[str, Any], url: str) -> None:

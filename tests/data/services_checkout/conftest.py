@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,6 +20,7 @@ from psycopg.rows import dict_row
 
 from cockroach.embedded import EmbeddedCluster
 from cockroach.ids import PublicId, customer_id
+from cockroach.topology import DatabaseTarget
 from lab import profiles
 from lab.layout import free_ports
 from links.process import LinksProcess
@@ -107,9 +109,15 @@ class Shop:
     """The checkout's services of some regions, each to be stopped and started."""
 
     def __init__(
-        self, cluster: EmbeddedCluster, folder: Path, policies: Mapping[str, object]
+        self,
+        cluster: EmbeddedCluster,
+        folder: Path,
+        policies: Mapping[str, object],
+        *,
+        copies: bool = False,
     ) -> None:
         self.cluster = cluster
+        self._copies = copies
         self.cards = CardStore()
         self.policies = dict(policies)
         self._folder = folder
@@ -122,7 +130,7 @@ class Shop:
             self._folder / f"{service}-{region}",
             policies=self.policies,
             region=region,
-            database=None if service == "acquirer" else self.cluster.target(region),
+            database=None if service == "acquirer" else self._target(region),
             peers=self._peers(region),
             LISTEN=self._address(service, region),
             DRAIN_S="0.5",
@@ -173,6 +181,11 @@ class Shop:
             acquirer_pb2_grpc.add_AcquirerServicer_to_server,
             AcquirerServicer(AcquirerHandlers(self.cards)),
         )
+
+    def _target(self, region: str) -> DatabaseTarget:
+        target = self.cluster.target(region)
+        # Another test's copy is none of this one's.
+        return target if self._copies else replace(target, replicas=())
 
     def _address(self, service: str, region: str) -> str:
         port = self._ports.get((service, region))
@@ -231,10 +244,11 @@ def open_shop(cluster: EmbeddedCluster, tmp_path: Path):
         *,
         regions: Sequence[str] = ("eu",),
         services: Sequence[str] = SERVICES,
+        copies: bool = False,
         **changes: object,
     ) -> AsyncIterator[Shop]:
         values = profiles.values(profiles.cures_of(profile)) | UNHURRIED | changes
-        shop = Shop(cluster, tmp_path, values)
+        shop = Shop(cluster, tmp_path, values, copies=copies)
         try:
             for region in regions:
                 for service in services:

@@ -43,6 +43,8 @@ def test_pools_are_warm(world, at_s, passed):
     ("reason", "ms", "sql", "passed"),
     [
         ("FALLBACK:HISTORY_FROM_MEMORY", 10, False, True),
+        ("STALE:HISTORY_FROM_COPY", 10, False, True),
+        ("STALE:CACHE_STALE", 10, False, False),
         ("", 10, False, False),
         ("FALLBACK:HISTORY_FROM_MEMORY", 900, False, False),
         # Marked as remembered, and yet asked of the slow database.

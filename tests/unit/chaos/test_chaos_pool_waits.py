@@ -51,6 +51,26 @@ def test_waiting_for_nothing_is_told(world, answered_ms, count, passed):
     assert found.passed is passed
 
 
+@pytest.mark.parametrize(("told", "passed"), [(True, True), (False, False)])
+def test_who_is_refused_is_told_when_to_come_again(world, told, passed):
+    """One refusal without a time, of four that waited in vain, is one too many."""
+    for n in range(3):
+        wait(world, 1021 + n, 250, answered_ms=260)
+    wait(world, 1025, 250, answered_ms=260)
+    attributes = {names.RPC_STATUS: "RESOURCE_EXHAUSTED"}
+    world.span(
+        "shop.v1.Orders/ListOrders",
+        1025,
+        251,
+        kind="SERVER",
+        parent=world.spans[-1],
+        attributes=attributes | ({names.RETRY_AFTER_MS: 800} if told else {}),
+    )
+
+    found = CURES["waiting_for_nothing_is_told"](world.scene(), TOLD)
+    assert found.passed is passed
+
+
 def test_whoever_got_a_connection_did_not_wait_in_vain(world):
     """A slow answer after a wait is the database's, and no refusal that came late."""
     for n in range(3):

@@ -11,11 +11,12 @@ from sqlalchemy import func, select, text, union
 from sqlalchemy_cockroachdb.psycopg import CockroachDBDialect_psycopg
 
 from cockroach import errors, spans
+from cockroach.as_of import StaleStatementError, as_of
 from cockroach.fleet import Fleet
 from cockroach.lease import Result
 from cockroach.routing import Router
 from cockroach.schema.tables import customers, orders
-from cockroach.stale import Stale, StaleReads, StaleStatementError, as_of
+from cockroach.stale import Stale, StaleReads
 from cockroach.topology import DatabaseTarget, Gateway, Replica
 from observability import names
 from resilience.testing import FakeClock
@@ -92,7 +93,9 @@ def test_what_cannot_be_read_in_the_past(statement) -> None:
 class Near(StaleReads):
     """Asks nobody: what near gateways would say is told beforehand."""
 
-    def __init__(self, target: DatabaseTarget, clock: FakeClock) -> None:
+    def __init__(
+        self, target: DatabaseTarget, clock: FakeClock, region: str = "us"
+    ) -> None:
         self.asked: list[str] = []
         self.behind: float | None = 1.0
         self.fails: errors.DatabaseError | None = None
@@ -100,8 +103,8 @@ class Near(StaleReads):
         super().__init__(
             target,
             Fleet.__new__(Fleet),
-            Router(target, region="us"),
-            region="us",
+            Router(target, region=region),
+            region=region,
             policy=lambda: None,  # type: ignore[arg-type]
             home=self._at_home,
             tracer=None,  # type: ignore[arg-type]
@@ -133,10 +136,19 @@ class Near(StaleReads):
             told[names.STALENESS_MS],
         )
 
+    async def read_elsewhere(
+        self, home: str, at_most_s: float = 10.0
+    ) -> tuple[str, str, float]:
+        copied = await self.elsewhere(
+            home, select(orders.c.id), None, None, Stale(at_most_s)
+        )
+        told = self.told
+        return told[names.STALE_SERVED], told[names.STALE_REASON], copied.behind_s
+
 
 @pytest.fixture
 def near(clock):
-    def make(flavour: str, *replicas: Replica) -> Near:
+    def make(flavour: str, *replicas: Replica, region: str = "us") -> Near:
         target = DatabaseTarget(
             flavour=flavour,  # type: ignore[arg-type]
             dbname="shop",
@@ -145,7 +157,7 @@ def near(clock):
             gateways=GATEWAYS,
             replicas=replicas,
         )
-        return Near(target, clock)
+        return Near(target, clock, region)
 
     return make
 
@@ -215,6 +227,60 @@ async def test_a_wrong_statement_is_wrong_everywhere(near) -> None:
     one.fails = errors.StatementError("syntax", sqlstate="42601")
     with pytest.raises(errors.StatementError):
         await one.read("eu")
+
+
+async def test_a_copy_elsewhere_is_the_nearest_and_never_the_home(near) -> None:
+    """Asia reads its rows in us, not in eu; us and eu have none of asia's gateways."""
+    copies = [
+        Replica(name=f"asia-at-{at}", region=at, of="asia", **AT) for at in ("eu", "us")
+    ]
+    one = near("postgres", EU_AT_US, *copies, region="asia")
+
+    assert ("replica", "home_away", 1.0) == await one.read_elsewhere("asia")
+    assert ["gauge asia-at-us", "asia-at-us"] == one.asked
+
+
+async def test_cockroach_reads_a_home_that_is_away_at_another_region(near) -> None:
+    """A follower in the past, at a gateway of another region."""
+    one = near("cockroach", region="eu")
+    one.behind = 4.8
+
+    assert ("follower", "home_away", 4.8) == await one.read_elsewhere("eu")
+    assert ["gauge us-a", "us-a as of"] == one.asked
+
+
+@pytest.mark.parametrize(
+    ("behind", "fails", "why", "asked"),
+    [
+        (20.0, None, "too_old", ["gauge eu-at-us"]),
+        (None, None, "too_old", ["gauge eu-at-us"]),
+        (
+            1.0,
+            errors.ConnectRefusedError("us", "connect_failed"),
+            "near_failed",
+            ["gauge eu-at-us"],
+        ),
+    ],
+)
+async def test_a_copy_that_cannot_answer_is_an_error_and_no_trip_home(
+    near, behind, fails, why, asked
+) -> None:
+    """Too old, of unknown age, or away: said so, and the home is left alone."""
+    one = near("postgres", EU_AT_US, region="eu")
+    one.behind, one.fails = behind, fails
+    with pytest.raises(errors.DatabaseUnavailableError) as said:
+        await one.read_elsewhere("eu")
+
+    assert (why, "eu", asked) == (said.value.reason, said.value.region, one.asked)
+
+
+async def test_no_copy_is_an_error_without_a_statement(near) -> None:
+    """Where no target names one nothing is asked."""
+    one = near("embedded", region="eu")
+    with pytest.raises(errors.DatabaseUnavailableError, match="no_replica"):
+        await one.read_elsewhere("eu")
+
+    assert [] == one.asked
 
 
 def test_replicas_travel_with_the_target() -> None:

@@ -57,6 +57,7 @@ def test_the_password_may_come_from_the_environment() -> None:
         (f"cockroachdb://shop:{SECRET}@/shop", "no host"),
         (f"cockroachdb://shop:{SECRET}@one,/shop", "no host"),
         (f"cockroachdb://:{SECRET}@one/shop", "no user"),
+        (f"cockroachdb://shop:pass@{SECRET}@one/shop", "%40"),
         (f"cockroachdb://shop:{SECRET}@one:a/shop", "no number"),
         (f"cockroachdb://shop:{SECRET}@one:70000/shop", "port"),
         (f"cockroachdb://shop:{SECRET}@one/shop?colour=red", "read"),

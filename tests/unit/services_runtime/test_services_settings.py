@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cockroach.plans import PlanPolicy
 from services.runtime.settings import Settings, SettingsError, Tls
 
 GIVEN = {
@@ -28,6 +29,23 @@ def test_what_is_not_given_has_a_default():
     assert settings.tls is None
     assert settings.database is None
     assert [str(one) for one in settings.trusted_peers] == ["127.0.0.0/8", "::1/128"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, PlanPolicy(after_s=0.1, sample=0)),
+        ({"SHOP_PLANS_SAMPLE": "1000"}, PlanPolicy(after_s=0.1, sample=1000)),
+        ({"SHOP_PLANS_AFTER_S": "0"}, PlanPolicy(after_s=0)),
+        (
+            {"SHOP_PLANS_AFTER_S": "0.25", "SHOP_PLANS_SAMPLE": "0"},
+            PlanPolicy(after_s=0.25),
+        ),
+    ],
+)
+def test_whose_plans_are_asked_for_is_a_setting(given, expected):
+    """Slow statements by default; 0 seconds is all of them, a sample of 0 none."""
+    assert expected == Settings.from_env(GIVEN | given).plans
 
 
 def test_all_three_tls_files_make_mutual_tls():
@@ -55,6 +73,10 @@ def test_all_three_tls_files_make_mutual_tls():
         ({"SHOP_DRAIN_S": "nan"}, "expected a number above 0"),
         ({"SHOP_TRUSTED_PEERS": "10.0.0.0/8,here"}, "SHOP_TRUSTED_PEERS="),
         ({"SHOP_TLS_CERT": "/cert"}, "go together"),
+        ({"SHOP_PLANS_AFTER_S": "-0.1"}, "expected 0 or a number above"),
+        ({"SHOP_PLANS_AFTER_S": "nan"}, "expected 0 or a number above"),
+        ({"SHOP_PLANS_SAMPLE": "0.5"}, "expected 0 or a number above"),
+        ({"SHOP_PLANS_SAMPEL": "10"}, "unknown setting SHOP_PLANS_SAMPEL"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(change, said):
