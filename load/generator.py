@@ -26,6 +26,7 @@ from protos.shop.v1 import (
     catalog_pb2,
     catalog_pb2_grpc,
     common_pb2,
+    orders_pb2,
     storefront_pb2,
     storefront_pb2_grpc,
 )
@@ -241,7 +242,8 @@ class Generator:
                 return answers.of_history(
                     await stub.OrderHistory(
                         storefront_pb2.OrderHistoryRequest(
-                            customer_id=arrival.customer_id
+                            customer_id=arrival.customer_id,
+                            view=orders_pb2.ORDER_VIEW_SUMMARY,
                         ),
                         timeout=remaining,
                         metadata=pairs,

@@ -120,6 +120,8 @@ class Order:
     card_token: str
     created_at: datetime
     updated_at: datetime
+    #: Of an order that was read without its lines: what they come to.
+    summed_minor: int | None = None
 
     @property
     def customer(self) -> PublicId:
@@ -129,6 +131,8 @@ class Order:
     @property
     def total_minor(self) -> int:
         """What the customer pays, in minor units."""
+        if self.summed_minor is not None:
+            return self.summed_minor
         return sum(line.quantity * line.unit_price_minor for line in self.lines)
 
     def moved(self, state: OrderState, rejection: str = "") -> "Order":

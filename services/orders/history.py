@@ -61,23 +61,31 @@ class HistoryHandlers:
         self._recorder = recorder
         self._draining = draining
 
-    async def page(self, customer: PublicId, cursor: Cursor, size: int) -> Page:
+    async def page(
+        self, customer: PublicId, cursor: Cursor, size: int, *, lines: bool
+    ) -> Page:
         """Return one page of a customer's orders, newest first.
 
+        Without `lines` they are not read where that spares the database something.
         Where home cannot tell it, a copy of home's rows does, and without one what
         this process remembers.
         """
         policies = self._policies()
         if policies.fallbacks and self._database.suspect(customer.region):
-            return await self._second_hand(customer, cursor, size, "home_suspect")
+            return await self._second_hand(
+                customer, cursor, size, "home_suspect", lines=lines
+            )
+        naive = policies.query_schema == "naive"
         try:
             orders = await self._store.page(
-                customer, cursor, size + 1, naive=policies.query_schema == "naive"
+                customer, cursor, size + 1, naive=naive, lines=lines
             )
         except DatabaseError as error:
             if not policies.fallbacks:
                 raise
-            return await self._second_hand(customer, cursor, size, type(error).__name__)
+            return await self._second_hand(
+                customer, cursor, size, type(error).__name__, lines=lines
+            )
         return Page(*_cut(orders, size))
 
     async def order(self, order: PublicId) -> tuple[Order, str]:
@@ -159,7 +167,13 @@ class HistoryHandlers:
         return await find(region, [order.uuid for order in ids])
 
     async def _second_hand(
-        self, customer: PublicId, cursor: Cursor, size: int, reason: str
+        self,
+        customer: PublicId,
+        cursor: Cursor,
+        size: int,
+        reason: str,
+        *,
+        lines: bool,
     ) -> Page:
         self._tell(customer.region, "ListOrders", reason)
         remembered = self._recent.of(customer)
@@ -167,7 +181,7 @@ class HistoryHandlers:
             try:
                 async with asyncio.timeout(COPY_S):
                     copied, age_s = await self._store.page_of_copy(
-                        customer, cursor, size + 1, at_most_s=at_most_s
+                        customer, cursor, size + 1, at_most_s=at_most_s, lines=lines
                     )
             except (DatabaseError, TimeoutError):
                 pass

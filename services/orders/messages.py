@@ -26,14 +26,14 @@ _SAID = {
 }
 
 
-def order_message(order: Order) -> pb.Order:
-    """Return an order as callers see it."""
+def order_message(order: Order, *, lines: bool = True) -> pb.Order:
+    """Return an order as callers see it, with or without its lines."""
     rejected = order.state is OrderState.REJECTED
     return pb.Order(
         order_id=str(order.id),
         customer_id=str(order.customer),
         state=STATES[order.state],
-        lines=line_messages(order.lines, order.currency),
+        lines=line_messages(order.lines if lines else (), order.currency),
         total=common_pb2.Money(currency=order.currency, minor_units=order.total_minor),
         rejection=order.rejection.partition(":")[0] if rejected else "",
         created_ms=int(order.created_at.timestamp() * 1000),

@@ -83,7 +83,7 @@ class OrdersServicer(orders_pb2_grpc.OrdersServicer):
     async def ListOrders(  # noqa: N802
         self, request: pb.ListOrdersRequest, _: Context
     ) -> pb.ListOrdersResponse:
-        """Return a page of a customer's orders, newest first."""
+        """Return a page of a customer's orders, newest first, in the view asked for."""
         cursor = NEWEST
         with Check() as check:
             customer = check.public_id("customer_id", request.customer_id)
@@ -92,9 +92,12 @@ class OrdersServicer(orders_pb2_grpc.OrdersServicer):
                 cursor = Cursor.parse(token[:MAX_TOKEN])
             except ValueError:
                 check.fail("page.page_token", "must be what the last reply gave")
-        page = await self._history.page(self._ours(customer), cursor, size)
+            if request.view not in pb.OrderView.values():
+                check.fail("view", "must be SUMMARY or FULL")
+        lines = request.view != pb.ORDER_VIEW_SUMMARY
+        page = await self._history.page(self._ours(customer), cursor, size, lines=lines)
         return pb.ListOrdersResponse(
-            orders=[order_message(order) for order in page.orders],
+            orders=[order_message(order, lines=lines) for order in page.orders],
             next_page_token=page.next_token,
             degraded=_fallback(page.fallback)
             if page.age_s is None

@@ -159,16 +159,18 @@ _older = and_(
 )
 _newest_first = (orders.c.created_at.desc(), orders.c.id.desc())
 
-_page = (
+# A page of a customer's orders where they live, for a list that shows no lines.
+PAGE_SUMMARY = (
     select(orders)
     .where(orders.c.crdb_region == _REGION, _older)
     .order_by(*_newest_first)
     .limit(_LIMIT)
-    .cte("page")
 )
+
+_page = PAGE_SUMMARY.cte("page")
 _page_ids = func.array(select(_page.c.id).scalar_subquery())
-# A page of a customer's orders where they live. The ids are named once more, as an
-# array, so that a gateway elsewhere fetches the items in one trip and not in one each.
+# The same with the lines. The ids are named once more, as an array, so that a gateway
+# elsewhere fetches the items in one trip and not in one each.
 PAGE_LOCAL = (
     select(_page, *_ITEM_COLUMNS)
     .select_from(

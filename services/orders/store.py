@@ -6,10 +6,12 @@ row inside a transaction. No order stands without its lines.
 
 import base64
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+from sqlalchemy.sql import Executable
 
 from cockroach.database import Database, Stale, Transaction
 from cockroach.errors import ConstraintError
@@ -184,18 +186,32 @@ class OrderStore:
         return OrderState(rows[0].state) if rows else None
 
     async def page(
-        self, customer: PublicId, cursor: Cursor, limit: int, *, naive: bool
+        self,
+        customer: PublicId,
+        cursor: Cursor,
+        limit: int,
+        *,
+        naive: bool,
+        lines: bool,
     ) -> list[Order]:
-        """Return a customer's orders older than the cursor, newest first."""
+        """Return a customer's orders older than the cursor, newest first.
+
+        The naive page joins the lines whether anybody wants them or not.
+        """
+        statement = sql.PAGE_NAIVE if naive else _page_statement(lines=lines)
         rows = await self._database.fetch(
-            customer.region,
-            sql.PAGE_NAIVE if naive else sql.PAGE_LOCAL,
-            _page(customer, cursor, limit),
+            customer.region, statement, _page(customer, cursor, limit)
         )
-        return _orders(rows)
+        return _orders(rows) if naive or lines else _without_lines(rows)
 
     async def page_of_copy(
-        self, customer: PublicId, cursor: Cursor, limit: int, *, at_most_s: float
+        self,
+        customer: PublicId,
+        cursor: Cursor,
+        limit: int,
+        *,
+        at_most_s: float,
+        lines: bool,
     ) -> tuple[list[Order], float]:
         """Return the same from a copy, and how many seconds old it is at most.
 
@@ -204,11 +220,12 @@ class OrderStore:
         found = await self._database.fetch_copy(
             customer.region,
             # A copy has the rows of its own region and no others to search.
-            sql.PAGE_LOCAL,
+            _page_statement(lines=lines),
             _page(customer, cursor, limit),
             stale=Stale(at_most_s),
         )
-        return _orders(found.result.rows), found.behind_s
+        read = _orders if lines else _without_lines
+        return read(found.result.rows), found.behind_s
 
     async def abandoned(
         self, region: str, age_s: float, limit: int
@@ -229,6 +246,10 @@ def _unknown_customer(error: ConstraintError, order: Order) -> Exception:
 
 def _of(order: PublicId) -> dict[str, Any]:
     return {"region": order.region, "order": order.uuid}
+
+
+def _page_statement(*, lines: bool) -> Executable:
+    return sql.PAGE_LOCAL if lines else sql.PAGE_SUMMARY
 
 
 def _page(customer: PublicId, cursor: Cursor, limit: int) -> dict[str, Any]:
@@ -263,6 +284,10 @@ def _orders(rows: Iterable[Any]) -> list[Order]:
         heads.setdefault(row.id, row)
         items.setdefault(row.id, []).append(row)
     return [_order(head, items[id_]) for id_, head in heads.items()]
+
+
+def _without_lines(rows: Iterable[Any]) -> list[Order]:
+    return [replace(_order(row, ()), summed_minor=row.total_minor) for row in rows]
 
 
 def _order(head: Any, items: Iterable[Any]) -> Order:

@@ -160,7 +160,7 @@ class Journeys:
         """Return one page of a customer's orders, the newest first."""
         found = await self._orders.ListOrders(
             orders_pb2.ListOrdersRequest(
-                customer_id=request.customer_id, page=request.page
+                customer_id=request.customer_id, page=request.page, view=request.view
             )
         )
         return pb.OrderHistoryResponse(

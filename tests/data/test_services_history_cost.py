@@ -51,6 +51,14 @@ def test_a_page_costs_two_trips_however_long(page):
     assert paid == 2
 
 
+def test_a_page_without_lines_costs_one(page):
+    """What a list does not show is not fetched."""
+    orders, paid = page(statements.PAGE_SUMMARY)
+
+    assert orders == page(statements.PAGE_LOCAL)[0]
+    assert paid == 1
+
+
 def test_the_naive_page_asks_every_region(page):
     """Without the region in the join everybody is asked, for the same orders."""
     orders, paid = page(statements.PAGE_NAIVE)

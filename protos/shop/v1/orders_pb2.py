@@ -25,15 +25,17 @@ _sym_db = _symbol_database.Default()
 from protos.shop.v1 import common_pb2 as protos_dot_shop_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bprotos/shop/v1/orders.proto\x12\x07shop.v1\x1a\x1bprotos/shop/v1/common.proto\"U\n\tOrderLine\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x05\x12\"\n\nunit_price\x18\x03 \x01(\x0b\x32\x0e.shop.v1.Money\"\xbb\x01\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\"\n\x05state\x18\x03 \x01(\x0e\x32\x13.shop.v1.OrderState\x12!\n\x05lines\x18\x04 \x03(\x0b\x32\x12.shop.v1.OrderLine\x12\x1d\n\x05total\x18\x05 \x01(\x0b\x32\x0e.shop.v1.Money\x12\x11\n\trejection\x18\x06 \x01(\t\x12\x12\n\ncreated_ms\x18\x07 \x01(\x03\"\xaf\x01\n\x11PlaceOrderRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12 \n\x05items\x18\x02 \x03(\x0b\x32\x11.shop.v1.LineItem\x12\x12\n\ncard_token\x18\x03 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\x10\n\x08order_id\x18\x05 \x01(\t\x12$\n\x08promised\x18\x06 \x03(\x0b\x32\x12.shop.v1.OrderLine\"X\n\x12PlaceOrderResponse\x12\x1d\n\x05order\x18\x01 \x01(\x0b\x32\x0e.shop.v1.Order\x12#\n\x08\x64\x65graded\x18\x02 \x01(\x0b\x32\x11.shop.v1.Degraded\"#\n\x0fGetOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\"V\n\x10GetOrderResponse\x12\x1d\n\x05order\x18\x01 \x01(\x0b\x32\x0e.shop.v1.Order\x12#\n\x08\x64\x65graded\x18\x02 \x01(\x0b\x32\x11.shop.v1.Degraded\"*\n\x15\x42\x61tchGetOrdersRequest\x12\x11\n\torder_ids\x18\x01 \x03(\t\"I\n\x16\x42\x61tchGetOrdersResponse\x12\x1e\n\x06orders\x18\x01 \x03(\x0b\x32\x0e.shop.v1.Order\x12\x0f\n\x07missing\x18\x02 \x03(\t\"L\n\x11ListOrdersRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\"\n\x04page\x18\x02 \x01(\x0b\x32\x14.shop.v1.PageRequest\"r\n\x12ListOrdersResponse\x12\x1e\n\x06orders\x18\x01 \x03(\x0b\x32\x0e.shop.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12#\n\x08\x64\x65graded\x18\x03 \x01(\x0b\x32\x11.shop.v1.Degraded\"%\n\x11WatchOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\"3\n\x12WatchOrderResponse\x12\x1d\n\x05order\x18\x01 \x01(\x0b\x32\x0e.shop.v1.Order\"@\n\x13\x41\x63\x63\x65ptIntakeRequest\x12)\n\x05order\x18\x01 \x01(\x0b\x32\x1a.shop.v1.PlaceOrderRequest\"5\n\x14\x41\x63\x63\x65ptIntakeResponse\x12\x1d\n\x05order\x18\x01 \x01(\x0b\x32\x0e.shop.v1.Order\"$\n\x10GetIntakeRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\"2\n\x11GetIntakeResponse\x12\x1d\n\x05order\x18\x01 \x01(\x0b\x32\x0e.shop.v1.Order*x\n\nOrderState\x12\x1b\n\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14ORDER_STATE_ACCEPTED\x10\x01\x12\x19\n\x15ORDER_STATE_CONFIRMED\x10\x02\x12\x18\n\x14ORDER_STATE_REJECTED\x10\x03\x32\x84\x04\n\x06Orders\x12\x45\n\nPlaceOrder\x12\x1a.shop.v1.PlaceOrderRequest\x1a\x1b.shop.v1.PlaceOrderResponse\x12?\n\x08GetOrder\x12\x18.shop.v1.GetOrderRequest\x1a\x19.shop.v1.GetOrderResponse\x12Q\n\x0e\x42\x61tchGetOrders\x12\x1e.shop.v1.BatchGetOrdersRequest\x1a\x1f.shop.v1.BatchGetOrdersResponse\x12\x45\n\nListOrders\x12\x1a.shop.v1.ListOrdersRequest\x1a\x1b.shop.v1.ListOrdersResponse\x12G\n\nWatchOrder\x12\x1a.shop.v1.WatchOrderRequest\x1a\x1b.shop.v1.WatchOrderResponse0\x01\x12K\n\x0c\x41\x63\x63\x65ptIntake\x12\x1c.shop.v1.AcceptIntakeRequest\x1a\x1d.shop.v1.AcceptIntakeResponse\x12\x42\n\tGetIntake\x12\x19.shop.v1.GetIntakeRequest\x1a\x1a.shop.v1.GetIntakeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bprotos/shop/v1/orders.proto\x12\x07shop.v1\x1a\x1bprotos/shop/v1/common.proto\"U\n\tOrderLine\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x05\x12\"\n\nunit_price\x18\x03 \x01(\x0b\x32\x0e.shop.v1.Money\"\xbb\x01\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\"\n\x05state\x18\x03 \x01(\x0e\x32\x13.shop.v1.OrderState\x12!\n\x05lines\x18\x04 \x03(\x0b\x32\x12.shop.v1.OrderLine\x12\x1d\n\x05total\x18\x05 \x01(\x0b\x32\x0e.shop.v1.Money\x12\x11\n\trejection\x18\x06 \x01(\t\x12\x12\n\ncreated_ms\x18\x07 \x01(\x03\"\xaf\x01\n\x11PlaceOrderRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12 \n\x05items\x18\x02 \x03(\x0b\x32\x11.shop.v1.LineItem\x12\x12\n\ncard_token\x18\x03 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\x10\n\x08order_id\x18\x05 \x01(\t\x12$\n\x08promised\x18\x06 \x03(\x0b\x32\x12.shop.v1.OrderLine\"X\n\x12PlaceOrderResponse\x12\x1d\n\x05order\x18\x01 \x01(\x0b\x32\x0e.shop.v1.Order\x12#\n\x08\x64\x65graded\x18\x02 \x01(\x0b\x32\x11.shop.v1.Degraded\"#\n\x0fGetOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\"V\n\x10GetOrderResponse\x12\x1d\n\x05order\x18\x01 \x01(\x0b\x32\x0e.shop.v1.Order\x12#\n\x08\x64\x65graded\x18\x02 \x01(\x0b\x32\x11.shop.v1.Degraded\"*\n\x15\x42\x61tchGetOrdersRequest\x12\x11\n\torder_ids\x18\x01 \x03(\t\"I\n\x16\x42\x61tchGetOrdersResponse\x12\x1e\n\x06orders\x18\x01 \x03(\x0b\x32\x0e.shop.v1.Order\x12\x0f\n\x07missing\x18\x02 \x03(\t\"n\n\x11ListOrdersRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\"\n\x04page\x18\x02 \x01(\x0b\x32\x14.shop.v1.PageRequest\x12 \n\x04view\x18\x03 \x01(\x0e\x32\x12.shop.v1.OrderView\"r\n\x12ListOrdersResponse\x12\x1e\n\x06orders\x18\x01 \x03(\x0b\x32\x0e.shop.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12#\n\x08\x64\x65graded\x18\x03 \x01(\x0b\x32\x11.shop.v1.Degraded\"%\n\x11WatchOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\"3\n\x12WatchOrderResponse\x12\x1d\n\x05order\x18\x01 \x01(\x0b\x32\x0e.shop.v1.Order\"@\n\x13\x41\x63\x63\x65ptIntakeRequest\x12)\n\x05order\x18\x01 \x01(\x0b\x32\x1a.shop.v1.PlaceOrderRequest\"5\n\x14\x41\x63\x63\x65ptIntakeResponse\x12\x1d\n\x05order\x18\x01 \x01(\x0b\x32\x0e.shop.v1.Order\"$\n\x10GetIntakeRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\"2\n\x11GetIntakeResponse\x12\x1d\n\x05order\x18\x01 \x01(\x0b\x32\x0e.shop.v1.Order*x\n\nOrderState\x12\x1b\n\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14ORDER_STATE_ACCEPTED\x10\x01\x12\x19\n\x15ORDER_STATE_CONFIRMED\x10\x02\x12\x18\n\x14ORDER_STATE_REJECTED\x10\x03*T\n\tOrderView\x12\x1a\n\x16ORDER_VIEW_UNSPECIFIED\x10\x00\x12\x16\n\x12ORDER_VIEW_SUMMARY\x10\x01\x12\x13\n\x0fORDER_VIEW_FULL\x10\x02\x32\x84\x04\n\x06Orders\x12\x45\n\nPlaceOrder\x12\x1a.shop.v1.PlaceOrderRequest\x1a\x1b.shop.v1.PlaceOrderResponse\x12?\n\x08GetOrder\x12\x18.shop.v1.GetOrderRequest\x1a\x19.shop.v1.GetOrderResponse\x12Q\n\x0e\x42\x61tchGetOrders\x12\x1e.shop.v1.BatchGetOrdersRequest\x1a\x1f.shop.v1.BatchGetOrdersResponse\x12\x45\n\nListOrders\x12\x1a.shop.v1.ListOrdersRequest\x1a\x1b.shop.v1.ListOrdersResponse\x12G\n\nWatchOrder\x12\x1a.shop.v1.WatchOrderRequest\x1a\x1b.shop.v1.WatchOrderResponse0\x01\x12K\n\x0c\x41\x63\x63\x65ptIntake\x12\x1c.shop.v1.AcceptIntakeRequest\x1a\x1d.shop.v1.AcceptIntakeResponse\x12\x42\n\tGetIntake\x12\x19.shop.v1.GetIntakeRequest\x1a\x1a.shop.v1.GetIntakeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.shop.v1.orders_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ORDERSTATE']._serialized_start=1355
-  _globals['_ORDERSTATE']._serialized_end=1475
+  _globals['_ORDERSTATE']._serialized_start=1389
+  _globals['_ORDERSTATE']._serialized_end=1509
+  _globals['_ORDERVIEW']._serialized_start=1511
+  _globals['_ORDERVIEW']._serialized_end=1595
   _globals['_ORDERLINE']._serialized_start=69
   _globals['_ORDERLINE']._serialized_end=154
   _globals['_ORDER']._serialized_start=157
@@ -51,21 +53,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHGETORDERSRESPONSE']._serialized_start=783
   _globals['_BATCHGETORDERSRESPONSE']._serialized_end=856
   _globals['_LISTORDERSREQUEST']._serialized_start=858
-  _globals['_LISTORDERSREQUEST']._serialized_end=934
-  _globals['_LISTORDERSRESPONSE']._serialized_start=936
-  _globals['_LISTORDERSRESPONSE']._serialized_end=1050
-  _globals['_WATCHORDERREQUEST']._serialized_start=1052
-  _globals['_WATCHORDERREQUEST']._serialized_end=1089
-  _globals['_WATCHORDERRESPONSE']._serialized_start=1091
-  _globals['_WATCHORDERRESPONSE']._serialized_end=1142
-  _globals['_ACCEPTINTAKEREQUEST']._serialized_start=1144
-  _globals['_ACCEPTINTAKEREQUEST']._serialized_end=1208
-  _globals['_ACCEPTINTAKERESPONSE']._serialized_start=1210
-  _globals['_ACCEPTINTAKERESPONSE']._serialized_end=1263
-  _globals['_GETINTAKEREQUEST']._serialized_start=1265
-  _globals['_GETINTAKEREQUEST']._serialized_end=1301
-  _globals['_GETINTAKERESPONSE']._serialized_start=1303
-  _globals['_GETINTAKERESPONSE']._serialized_end=1353
-  _globals['_ORDERS']._serialized_start=1478
-  _globals['_ORDERS']._serialized_end=1994
+  _globals['_LISTORDERSREQUEST']._serialized_end=968
+  _globals['_LISTORDERSRESPONSE']._serialized_start=970
+  _globals['_LISTORDERSRESPONSE']._serialized_end=1084
+  _globals['_WATCHORDERREQUEST']._serialized_start=1086
+  _globals['_WATCHORDERREQUEST']._serialized_end=1123
+  _globals['_WATCHORDERRESPONSE']._serialized_start=1125
+  _globals['_WATCHORDERRESPONSE']._serialized_end=1176
+  _globals['_ACCEPTINTAKEREQUEST']._serialized_start=1178
+  _globals['_ACCEPTINTAKEREQUEST']._serialized_end=1242
+  _globals['_ACCEPTINTAKERESPONSE']._serialized_start=1244
+  _globals['_ACCEPTINTAKERESPONSE']._serialized_end=1297
+  _globals['_GETINTAKEREQUEST']._serialized_start=1299
+  _globals['_GETINTAKEREQUEST']._serialized_end=1335
+  _globals['_GETINTAKERESPONSE']._serialized_start=1337
+  _globals['_GETINTAKERESPONSE']._serialized_end=1387
+  _globals['_ORDERS']._serialized_start=1598
+  _globals['_ORDERS']._serialized_end=2114
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,28 @@ ORDER_STATE_REJECTED: OrderState.ValueType  # 3
 """Refused for a business reason, see `rejection`; nothing was charged."""
 Global___OrderState: _TypeAlias = OrderState  # noqa: Y015
 
+class _OrderView:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OrderViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderView.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ORDER_VIEW_UNSPECIFIED: _OrderView.ValueType  # 0
+    """As FULL."""
+    ORDER_VIEW_SUMMARY: _OrderView.ValueType  # 1
+    """Without its lines: enough for a page that shows them on a click."""
+    ORDER_VIEW_FULL: _OrderView.ValueType  # 2
+
+class OrderView(_OrderView, metaclass=_OrderViewEnumTypeWrapper):
+    """How much of an order a list holds."""
+
+ORDER_VIEW_UNSPECIFIED: OrderView.ValueType  # 0
+"""As FULL."""
+ORDER_VIEW_SUMMARY: OrderView.ValueType  # 1
+"""Without its lines: enough for a page that shows them on a click."""
+ORDER_VIEW_FULL: OrderView.ValueType  # 2
+Global___OrderView: _TypeAlias = OrderView  # noqa: Y015
+
 @_typing.final
 class OrderLine(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -269,7 +291,9 @@ class ListOrdersRequest(_message.Message):
 
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     PAGE_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
+    view: Global___OrderView.ValueType
     @_builtins.property
     def page(self) -> _common_pb2.PageRequest: ...
     def __init__(
@@ -277,10 +301,11 @@ class ListOrdersRequest(_message.Message):
         *,
         customer_id: _builtins.str = ...,
         page: _common_pb2.PageRequest | None = ...,
+        view: Global___OrderView.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["page", b"page"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "page", b"page"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "page", b"page", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

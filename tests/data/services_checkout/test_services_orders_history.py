@@ -18,24 +18,29 @@ PROFILES = pytest.mark.parametrize("profile", ["sick", "cured"])
         ("round_robin_all", "naive"),
     ],
 )
+@pytest.mark.parametrize("view", ["FULL", "SUMMARY"])
 async def test_history_is_the_same_over_both_schemas(
-    open_shop, tables, gateways, schema
+    open_shop, tables, gateways, schema, view
 ):
-    """Pages follow each other newest first, whichever join and gateway made them."""
+    """Pages follow each other newest first, whichever join and gateway made them.
+
+    A summary says what an order comes to, and leaves its lines out.
+    """
     busiest = tables().one(
         "select customer_id from orders where crdb_region = 'eu' "
         "group by 1 order by count(*) desc limit 1"
     )
     customer = PublicId("eu", busiest)
     expected = [
-        f"eu-{row['id']}"
+        (f"eu-{row['id']}", row["total_minor"])
         for row in tables().rows(
-            "select id from orders where crdb_region = 'eu' and customer_id = %s "
+            "select id, total_minor from orders "
+            "where crdb_region = 'eu' and customer_id = %s "
             "order by created_at desc, id desc",
             busiest,
         )
     ]
-    seen, token = [], ""
+    seen, lines, token = [], [], ""
     async with open_shop(
         "cured",
         services=("orders",),
@@ -49,16 +54,20 @@ async def test_history_is_the_same_over_both_schemas(
                 orders_pb2.ListOrdersRequest(
                     customer_id=str(customer),
                     page=common_pb2.PageRequest(page_size=3, page_token=token),
+                    view=orders_pb2.OrderView.Value(f"ORDER_VIEW_{view}"),
                 )
             )
-            seen += [order.order_id for order in reply.orders]
+            seen += [
+                (order.order_id, order.total.minor_units) for order in reply.orders
+            ]
+            lines += [bool(order.lines) for order in reply.orders]
             token = reply.next_page_token
             if not token:
                 break
 
     assert len(expected) > 3
     assert expected == seen
-    assert all(order.lines and order.total.minor_units for order in reply.orders)
+    assert {view == "FULL"} == set(lines)
 
 
 @PROFILES
@@ -89,7 +98,7 @@ async def test_orders_are_found_one_by_one_and_together(
 
 
 async def test_bad_pages_and_ids_are_refused(open_shop, refused):
-    """A malformed id, size or token is INVALID_ARGUMENT and names its field."""
+    """A malformed id, size, token or view is INVALID_ARGUMENT and names its field."""
     async with open_shop("cured", services=("orders",)) as shop:
         orders = shop.orders()
         answer = await refused(
@@ -97,6 +106,7 @@ async def test_bad_pages_and_ids_are_refused(open_shop, refused):
                 orders_pb2.ListOrdersRequest(
                     customer_id="x",
                     page=common_pb2.PageRequest(page_size=101, page_token="x"),
+                    view=9,
                 )
             )
         )
@@ -105,7 +115,7 @@ async def test_bad_pages_and_ids_are_refused(open_shop, refused):
         )
         batch = await refused(orders.BatchGetOrders(orders_pb2.BatchGetOrdersRequest()))
 
-    assert ["customer_id", "page.page_size", "page.page_token"] == answer[3]
+    assert ["customer_id", "page.page_size", "page.page_token", "view"] == answer[3]
     assert ["order_id"] == single[3]
     assert ["order_ids"] == batch[3]
 

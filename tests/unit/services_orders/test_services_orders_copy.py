@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import Select
 from sqlalchemy_cockroachdb.psycopg import CockroachDBDialect_psycopg
 
 from cockroach.as_of import as_of
@@ -51,8 +52,15 @@ class Store:
         self.asked: list[float] = []
 
     async def page_of_copy(
-        self, _customer: PublicId, cursor: Cursor, limit: int, *, at_most_s: float
+        self,
+        _customer: PublicId,
+        cursor: Cursor,
+        limit: int,
+        *,
+        at_most_s: float,
+        lines: bool,
     ) -> tuple[list[Order], float]:
+        assert lines
         self.asked.append(at_most_s)
         if self.hangs:
             await asyncio.Event().wait()
@@ -97,7 +105,7 @@ def page():
             recorder=Told(),
             draining=asyncio.Event(),
         )
-        return await handlers.page(CUSTOMER, cursor, size)
+        return await handlers.page(CUSTOMER, cursor, size, lines=True)
 
     return read
 
@@ -168,8 +176,9 @@ async def test_with_nothing_allowed_no_copy_is_asked(page) -> None:
     assert ([], []) == (list(found.orders), store.asked)
 
 
-def test_followers_may_answer_a_page() -> None:
+@pytest.mark.parametrize("page", [statements.PAGE_LOCAL, statements.PAGE_SUMMARY])
+def test_followers_may_answer_a_page(page: Select[Any]) -> None:
     """CockroachDB takes the statement in the past: one plain SELECT."""
-    text = str(statements.PAGE_LOCAL.compile(dialect=CockroachDBDialect_psycopg()))
+    text = str(page.compile(dialect=CockroachDBDialect_psycopg()))
 
     assert 1 == as_of(text).count("AS OF SYSTEM TIME")
