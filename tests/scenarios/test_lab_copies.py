@@ -95,3 +95,4 @@ def _history_with_the_home_cut_off(lab: dict[str, Any]) -> Any:
         finally:
             for link in links:
                 control.enable(link)
+            control.close()
