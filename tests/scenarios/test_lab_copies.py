@@ -63,10 +63,12 @@ def test_copies_are_told_used_and_gone_with_the_lab(
 
     assert [] == wait_gone(started, within=5)
     again = start(tmp_path)
-    assert set() == _directories(tmp_path)
-    assert () == DatabaseTarget.load(tmp_path / "database-eu.json").replicas
-    again.terminate()
-    assert 128 + signal.SIGTERM == again.wait(30)
+    try:
+        assert set() == _directories(tmp_path)
+        assert () == DatabaseTarget.load(tmp_path / "database-eu.json").replicas
+    finally:
+        again.terminate()
+        assert 128 + signal.SIGTERM == again.wait(30)
 
 
 def _history_with_the_home_cut_off(lab: dict[str, Any]) -> Any:
@@ -95,3 +97,4 @@ def _history_with_the_home_cut_off(lab: dict[str, Any]) -> Any:
         finally:
             for link in links:
                 control.enable(link)
+            control.close()
