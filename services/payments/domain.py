@@ -1,7 +1,8 @@
 """Payments as values: states, fingerprints and bookings that sum to zero."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import UUID, uuid5
 
@@ -19,6 +20,11 @@ class PaymentState(StrEnum):
 
 #: What a capture books: money owed by the card network against what was sold.
 CAPTURE_BOOKING = (("card_network", 1), ("sales", -1))
+
+#: Ids of entries that are numbered one after the other: the first, and the last one
+#: that there could be.
+FIRST_NUMBER = UUID("00000000-0000-4000-8000-000000000001")
+LAST_NUMBER = UUID("00000000-0000-4000-8000-ffffffffffff")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +71,17 @@ def forbidden(order: PublicId) -> Payment:
         amount_minor=0,
         currency="",
         state=PaymentState.REFUNDED,
+    )
+
+
+def with_numbers(entries: Iterable[Entry], after: UUID | None) -> tuple[Entry, ...]:
+    """Return the entries with the journal's next numbers for ids, without a gap.
+
+    `after` is the id of its last entry; None when it has none.
+    """
+    last = FIRST_NUMBER.int - 1 if after is None else after.int
+    return tuple(
+        replace(entry, id=UUID(int=last + n)) for n, entry in enumerate(entries, 1)
     )
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import (
 
 from cockroach.inserts import insert, insert_unless_there
 from cockroach.schema.tables import ledger_entries, payments
+from services.payments.domain import FIRST_NUMBER, LAST_NUMBER
 
 _REGION = bindparam("region", type_=payments.c.crdb_region.type)
 _ORDER = bindparam("order", type_=payments.c.order_id.type)
@@ -138,4 +139,17 @@ BOOK = insert(ledger_entries).values(
     account=bindparam("to_account", type_=Text()),
     amount_minor=_AMOUNT,
     created_at=_NOW,
+)
+
+# --- numbers one after the other ------------------------------------------------
+
+LAST_ENTRY = (
+    select(ledger_entries.c.id)
+    .where(
+        ledger_entries.c.crdb_region == _REGION,
+        ledger_entries.c.id >= FIRST_NUMBER,
+        ledger_entries.c.id <= LAST_NUMBER,
+    )
+    .order_by(ledger_entries.c.id.desc())
+    .limit(1)
 )

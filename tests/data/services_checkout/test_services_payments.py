@@ -7,6 +7,7 @@ import pytest
 from cockroach.ids import new_id
 from protos.shop.v1 import common_pb2
 from protos.shop.v1 import payments_pb2 as pb
+from services.payments.domain import FIRST_NUMBER, LAST_NUMBER
 
 PROFILES = pytest.mark.parametrize("profile", ["sick", "cured"])
 SERVICES = ("acquirer", "payments")
@@ -124,6 +125,49 @@ async def test_declined_and_reused_are_told_apart(open_shop, tables, refused, pr
         tables().state("payments", declined),
         tables().state("payments", order),
     )
+
+
+async def test_bookings_at_once_are_numbered_without_a_gap(open_shop, tables):
+    """Each pays once, whoever lost to whom; together their numbers are a sequence."""
+    orders = [new_id("eu") for _ in range(10)]
+    async with open_shop("sick", services=SERVICES, transaction_attempts=50) as shop:
+        for order in orders:
+            await shop.payments.Authorise(authorise(order))
+        await asyncio.gather(
+            *(shop.payments.Capture(capture(order)) for order in orders * 2)
+        )
+        await asyncio.gather(
+            *(shop.payments.Refund(refund(order)) for order in orders[:4])
+        )
+    numbers = sorted(
+        row["id"].int
+        for row in tables().rows(
+            "select id from ledger_entries where crdb_region = 'eu' "
+            "and order_id = any(%s)",
+            [order.uuid for order in orders],
+        )
+    )
+
+    assert [(4, 0, 0)] * 4 + [(2, 0, 500)] * 6 == [tables().money(o) for o in orders]
+    assert list(range(numbers[0], numbers[0] + 28)) == numbers
+    assert FIRST_NUMBER.int <= numbers[0] < numbers[-1] <= LAST_NUMBER.int
+
+
+async def test_keys_may_change_between_capture_and_refund(open_shop, tables):
+    """Random keys and numbers stand in one ledger; nothing is booked twice."""
+    orders = [new_id("eu") for _ in range(4)]
+    async with open_shop("cured", services=SERVICES) as shop:
+        for keys in ("random", "sequential", "random"):
+            shop.set_policies(ledger_keys=keys)
+            for order in orders[:2] if keys == "random" else orders:
+                await shop.payments.Authorise(authorise(order))
+                await shop.payments.Capture(capture(order))
+        for order, keys in zip(orders, ("random", "sequential") * 2, strict=True):
+            shop.set_policies(ledger_keys=keys)
+            for _ in range(2):
+                await shop.payments.Refund(refund(order))
+
+    assert [(4, 0, 0)] * 4 == [tables().money(order) for order in orders]
 
 
 async def test_an_acquirer_away_is_a_failure_with_nothing_written(

@@ -1,9 +1,18 @@
 """Payments as values: fingerprints and bookings."""
 
+from uuid import UUID
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.payments.domain import capture_entries, fingerprint, refund_entries
+from services.payments.domain import (
+    FIRST_NUMBER,
+    LAST_NUMBER,
+    capture_entries,
+    fingerprint,
+    refund_entries,
+    with_numbers,
+)
 
 
 @given(st.uuids())
@@ -25,6 +34,23 @@ def test_entries_have_ids_that_a_repeat_cannot_change(order, other):
     assert 4 == len(ids)
     if order != other:
         assert not ids & {one.id for one in capture_entries(other)}
+
+
+@given(st.uuids(), st.integers(0, 10_000))
+def test_numbered_entries_follow_the_last_one(order, booked):
+    """The journal has no gap, and only the ids differ from the random ones."""
+    entries = capture_entries(order)
+    last = UUID(int=FIRST_NUMBER.int + booked)
+    first = with_numbers(entries, None)
+    later = with_numbers(entries, last)
+
+    assert [FIRST_NUMBER.int, FIRST_NUMBER.int + 1] == [one.id.int for one in first]
+    assert [last.int + 1, last.int + 2] == [one.id.int for one in later]
+    assert all(FIRST_NUMBER <= one.id <= LAST_NUMBER for one in later)
+    assert [(one.account, one.sign) for one in entries] == [
+        (one.account, one.sign) for one in later
+    ]
+    assert not any(FIRST_NUMBER <= one.id <= LAST_NUMBER for one in entries)
 
 
 def test_a_fingerprint_knows_amount_currency_and_card():
