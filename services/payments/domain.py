@@ -21,10 +21,9 @@ class PaymentState(StrEnum):
 #: What a capture books: money owed by the card network against what was sold.
 CAPTURE_BOOKING = (("card_network", 1), ("sales", -1))
 
-#: Ids of entries that are numbered one after the other: the first, and the last one
-#: that there could be.
-FIRST_NUMBER = UUID("00000000-0000-4000-8000-000000000001")
-LAST_NUMBER = UUID("00000000-0000-4000-8000-ffffffffffff")
+#: The journals that a region keeps where entries are numbered.
+JOURNALS = 4
+_NUMBERS = 0xFFFF_FFFF_FFFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +73,21 @@ def forbidden(order: PublicId) -> Payment:
     )
 
 
-def with_numbers(entries: Iterable[Entry], after: UUID | None) -> tuple[Entry, ...]:
-    """Return the entries with the journal's next numbers for ids, without a gap.
+def journal(order_id: UUID) -> tuple[UUID, UUID]:
+    """Return the first id of the journal that has an order's entries, and the last."""
+    number = order_id.int % JOURNALS
+    before = UUID(f"{number:08x}-0000-4000-8000-000000000000").int
+    return UUID(int=before + 1), UUID(int=before + _NUMBERS)
+
+
+def with_numbers(
+    order_id: UUID, entries: Iterable[Entry], after: UUID | None
+) -> tuple[Entry, ...]:
+    """Return the entries with their journal's next numbers for ids, without a gap.
 
     `after` is the id of its last entry; None when it has none.
     """
-    last = FIRST_NUMBER.int - 1 if after is None else after.int
+    last = journal(order_id)[0].int - 1 if after is None else after.int
     return tuple(
         replace(entry, id=UUID(int=last + n)) for n, entry in enumerate(entries, 1)
     )

@@ -14,7 +14,6 @@ from sqlalchemy import (
 
 from cockroach.inserts import insert, insert_unless_there
 from cockroach.schema.tables import ledger_entries, payments
-from services.payments.domain import FIRST_NUMBER, LAST_NUMBER
 
 _REGION = bindparam("region", type_=payments.c.crdb_region.type)
 _ORDER = bindparam("order", type_=payments.c.order_id.type)
@@ -147,8 +146,8 @@ LAST_ENTRY = (
     select(ledger_entries.c.id)
     .where(
         ledger_entries.c.crdb_region == _REGION,
-        ledger_entries.c.id >= FIRST_NUMBER,
-        ledger_entries.c.id <= LAST_NUMBER,
+        ledger_entries.c.id >= bindparam("first", type_=ledger_entries.c.id.type),
+        ledger_entries.c.id <= bindparam("last", type_=ledger_entries.c.id.type),
     )
     .order_by(ledger_entries.c.id.desc())
     .limit(1)

@@ -4,7 +4,7 @@
 each row inside a transaction. Either way no booking stands without its counterpart.
 
 The ledger's keys are random, or `numbered`: the journal's next number is looked up in
-the transaction that books it, row by row only. Two bookings of a region side by side
+the transaction that books it, row by row only. Two bookings of a journal side by side
 look up the same one, and one of them has to be done again.
 """
 
@@ -23,6 +23,7 @@ from services.payments.domain import (
     PaymentState,
     capture_entries,
     forbidden,
+    journal,
     refund_entries,
     with_numbers,
 )
@@ -135,7 +136,7 @@ class PaymentStore:
             return None
         payment = _payment(rows[0])
         if numbered and entries:
-            entries = await _next(transaction, order.region, entries)
+            entries = await _next(transaction, order, entries)
         for entry in entries:
             booking = {
                 **at,
@@ -181,10 +182,13 @@ async def _look(transaction: Transaction, order: PublicId) -> Payment | None:
 
 
 async def _next(
-    transaction: Transaction, region: str, entries: Sequence[Entry]
+    transaction: Transaction, order: PublicId, entries: Sequence[Entry]
 ) -> Sequence[Entry]:
-    rows = await transaction.fetch(sql.LAST_ENTRY, {"region": region})
-    return with_numbers(entries, rows[0].id if rows else None)
+    first, last = journal(order.uuid)
+    rows = await transaction.fetch(
+        sql.LAST_ENTRY, {"region": order.region, "first": first, "last": last}
+    )
+    return with_numbers(order.uuid, entries, rows[0].id if rows else None)
 
 
 def _captured(payment: Payment | None) -> Payment:

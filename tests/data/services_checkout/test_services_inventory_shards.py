@@ -85,12 +85,14 @@ async def _side_by_side(
 ) -> int:
     """Have each process take batches of the product; tell how often any lost."""
     before = sum(one.lost for one in processes)
+    together = asyncio.Barrier(len(processes))
 
     async def buy(number: int, process: Process) -> None:
         for _ in range(turns):
             # The leader's shard is the batch's: each process has another one.
             batch = [(_order(number), (Line(product, 1),))]
             batch += [(new_id("eu"), (Line(product, 1),)) for _ in range(4)]
+            await together.wait()
             found = await process.store.reserve_together(batch, shards=shards)
             assert [None] * len(batch) == found
 
@@ -103,7 +105,7 @@ async def test_processes_lose_on_one_row_and_hardly_on_shards(
     tables: Callable[[], Tables],
     product: Callable[[int], str],
 ) -> None:
-    """Side by side they take a product's only row from each other, and not its shards."""
+    """Side by side they take its only row from each other, and its shards do not."""
     one, many = product(100_000), product(100_000)
     await processes[0].store.reserve_each(
         _order(7), [Line(many, 100_000 // 2)], shards=STOCK_SHARDS

@@ -1,15 +1,16 @@
 """Payments as values: fingerprints and bookings."""
 
+import itertools
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.payments.domain import (
-    FIRST_NUMBER,
-    LAST_NUMBER,
+    JOURNALS,
     capture_entries,
     fingerprint,
+    journal,
     refund_entries,
     with_numbers,
 )
@@ -36,21 +37,30 @@ def test_entries_have_ids_that_a_repeat_cannot_change(order, other):
         assert not ids & {one.id for one in capture_entries(other)}
 
 
-@given(st.uuids(), st.integers(0, 10_000))
+@given(st.uuids(version=4), st.integers(0, 10_000))
 def test_numbered_entries_follow_the_last_one(order, booked):
     """The journal has no gap, and only the ids differ from the random ones."""
     entries = capture_entries(order)
-    last = UUID(int=FIRST_NUMBER.int + booked)
-    first = with_numbers(entries, None)
-    later = with_numbers(entries, last)
+    least, most = journal(order)
+    last = UUID(int=least.int + booked)
+    first = with_numbers(order, entries, None)
+    later = with_numbers(order, entries, last)
 
-    assert [FIRST_NUMBER.int, FIRST_NUMBER.int + 1] == [one.id.int for one in first]
+    assert [least.int, least.int + 1] == [one.id.int for one in first]
     assert [last.int + 1, last.int + 2] == [one.id.int for one in later]
-    assert all(FIRST_NUMBER <= one.id <= LAST_NUMBER for one in later)
+    assert all(least <= one.id <= most for one in later)
     assert [(one.account, one.sign) for one in entries] == [
         (one.account, one.sign) for one in later
     ]
-    assert not any(FIRST_NUMBER <= one.id <= LAST_NUMBER for one in entries)
+    assert not any(least <= one.id <= most for one in entries)
+
+
+def test_journals_have_no_number_in_common():
+    """Each order's entries are in one of them, and they do not overlap."""
+    found = sorted({journal(UUID(int=n)) for n in range(40)})
+
+    assert JOURNALS == len(found)
+    assert all(a[1] < b[0] for a, b in itertools.pairwise(found))
 
 
 def test_a_fingerprint_knows_amount_currency_and_card():
