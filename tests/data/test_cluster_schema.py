@@ -15,7 +15,7 @@ from cockroach.embedded import EmbeddedCluster
 from cockroach.migrations.versions import r0006_stock_by_shard as r0006
 from cockroach.schema.cockroachdb import CockroachLayout
 from cockroach.schema.ddl import Layout
-from cockroach.schema.declare import SchemaSpec
+from cockroach.schema.declare import SchemaSpec, TableSpec
 from cockroach.schema.embedded import EmbeddedLayout
 from cockroach.schema.naive import NAIVE
 from cockroach.schema.postgres import PostgresLayout
@@ -255,6 +255,21 @@ def test_the_ddl_of_cockroachdb_is_sound_but_for_its_localities(
             for change in (layout.make_index, layout.drop_index):
                 for statement in change(index.name):
                     run(portable(statement))
+        for statement in _there_and_back(layout, table):
+            run(portable(statement))
+        found = [c["name"] for c in inspect(plain_database).get_columns(name)]
+        assert found == list(table.column_names)
+
+
+def _there_and_back(layout: CockroachLayout, table: TableSpec) -> Iterator[str]:
+    """Take a table's later columns and its new key away, and give them again."""
+    if table.former_key is not None:
+        yield from layout.set_key(table.name, "0001")
+    for change in (layout.drop_column, layout.add_column):
+        for column in table.later:
+            yield from change(table.name, column.name)
+    if table.former_key is not None:
+        yield from layout.set_key(table.name, table.former_key.until)
 
 
 def test_split_points_are_values_of_their_keys(plain_database: Connection) -> None:
