@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import UniqueConstraint, bindparam, select
@@ -15,7 +14,7 @@ from cockroach.schema import ddl
 from cockroach.schema.__main__ import main
 from cockroach.schema.cockroachdb import CockroachLayout
 from cockroach.schema.ddl import POSTGRESQL
-from cockroach.schema.declare import DeclarationError, TableSpec
+from cockroach.schema.declare import TableSpec
 from cockroach.schema.embedded import EmbeddedLayout
 from cockroach.schema.naive import NAIVE
 from cockroach.schema.postgres import PostgresLayout
@@ -300,49 +299,6 @@ def test_the_first_revision_knows_nothing_of_later_indexes() -> None:
     assert "orders_by_state_sharded" not in first
     assert "create index orders_by_state on" not in newest
     assert "orders_by_state_sharded" in newest
-
-
-def test_a_column_and_a_key_that_came_later_are_not_in_the_first_revision() -> None:
-    """A table is made as it was, and changed as its rows were."""
-    layouts = (CockroachLayout(), PostgresLayout(), EmbeddedLayout(region="eu"))
-    for layout in layouts:
-        first = " ".join("\n".join(layout.create("0001")).split())
-        between = " ".join("\n".join(layout.create("0005")).split())
-        newest = " ".join("\n".join(layout.create()).split())
-
-        assert "shard" not in first
-        assert "stock_pkey primary key (crdb_region, product_id)" in first
-        assert "shard BIGINT DEFAULT 0 NOT NULL" in between
-        assert "stock_pkey primary key (crdb_region, product_id)" in between
-        assert "stock_pkey primary key (crdb_region, product_id, shard)" in newest
-
-
-def test_a_region_changes_its_own_leaf() -> None:
-    """The key is the leaf's, and the rows of other regions are theirs to migrate."""
-    layout = EmbeddedLayout(region="eu")
-
-    (change,) = layout.set_key("stock", "0005")
-
-    assert change == (
-        "alter table stock_eu drop constraint stock_pkey, add constraint stock_pkey "
-        "primary key (crdb_region, product_id)"
-    )
-    assert "stock_eu" == layout.own_rows("stock")
-
-
-@pytest.mark.parametrize(
-    ("ask", "told"),
-    [
-        (lambda one: one.add_column("stock", "colour"), "no column stock.colour"),
-        (lambda one: one.drop_column("nothing", "shard"), "no column nothing.shard"),
-        (lambda one: one.set_key("orders", "0006"), "no other key of orders"),
-    ],
-)
-def test_a_change_that_was_not_declared_is_refused(ask: Any, told: str) -> None:
-    """A revision says nothing of its own."""
-    for layout in (CockroachLayout(), PostgresLayout(), EmbeddedLayout(region="eu")):
-        with pytest.raises(DeclarationError, match=told):
-            list(ask(layout))
 
 
 @pytest.mark.parametrize("revision", migrations.revisions()[1:])

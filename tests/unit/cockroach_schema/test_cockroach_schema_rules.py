@@ -17,7 +17,6 @@ from cockroach.schema.declare import (
     DeclarationError,
     Descending,
     ForeignKey,
-    FormerKey,
     Global,
     Index,
     RegionalByRow,
@@ -207,37 +206,6 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a check with a quote": (
         {"checks": (Check(name='x"', condition="id is not null"),)},
         "lower-case letters",
-    ),
-    "a later column of a global table": (
-        {
-            "locality": Global(),
-            "key": ("id",),
-            "columns": (*COLUMNS, Column("part", "bigint", default=0, since="0009")),
-        },
-        "REGIONAL BY ROW tables only",
-    ),
-    "a later column that rows have no value for": (
-        {"columns": (*COLUMNS, Column("part", "bigint", since="0009"))},
-        "give it a default, or let it be null",
-    ),
-    "a former key without its region": (
-        {"former_key": FormerKey(("id",), until="0009")},
-        "former primary key .id. does not begin with crdb_region",
-    ),
-    "a former key of a later column": (
-        {
-            "columns": (*COLUMNS, Column("part", "bigint", default=0, since="0005")),
-            "former_key": FormerKey((REGION_COLUMN, "part"), until="0009"),
-        },
-        "former primary key holds part, which came later",
-    ),
-    "a key before its column": (
-        {
-            "columns": (*COLUMNS, Column("part", "bigint", default=0, since="0009")),
-            "key": (REGION_COLUMN, "id", "part"),
-            "former_key": FormerKey((REGION_COLUMN, "id"), until="0009"),
-        },
-        "which is not there before 0009 is done",
     ),
     "a table twice": ({"name": "parent"}, "table parent is declared twice"),
 }
