@@ -16,6 +16,8 @@ from observability.spans import Span
 
 # Serialization failure, deadlock, lock not available.
 LOST = frozenset({"40001", "40P01", "55P03"})
+# Two that took the same number: the database has more than one way to say it.
+TAKEN = "23505"
 
 
 def buyers_lose_to_each_other(scene: Scene, bounds: Bounds) -> Check:
@@ -64,6 +66,40 @@ def buyers_wait_for_locks(scene: Scene, bounds: Bounds) -> Check:
     )
 
 
+def bookings_lose_to_each_other(scene: Scene, bounds: Bounds) -> Check:
+    """Show that keys in sequence make bookings of different orders conflict.
+
+    No two of them have a row in common but the one that both want to add next.
+    """
+    lost = _lost_bookings(scene, bounds)
+    asked = _checkouts(scene)
+    return checks.at_least(
+        "bookings_lose_to_each_other",
+        len(lost) / len(asked) if asked else 0.0,
+        bounds["at_least"],
+        f"bookings in {bounds['table']} lost to another one per checkout",
+        _worst(lost),
+    )
+
+
+def bookings_do_not_lose(scene: Scene, bounds: Bounds) -> Check:
+    """Hold that no booking is lost to another order's, while many book."""
+    lost = _lost_bookings(scene, bounds)
+    asked = _checkouts(scene)
+    check = checks.at_most(
+        "bookings_do_not_lose",
+        len(lost) / len(asked) if asked else float("inf"),
+        bounds["at_most"],
+        f"bookings in {bounds['table']} lost to another one per checkout",
+        _worst(lost),
+    )
+    booked = {span.trace_id for span in _bookings(scene, bounds)} & asked
+    least = int(bounds["min_checkouts"])
+    if len(booked) < least:
+        return checks.unproven(check, f"only {len(booked)} checkouts booked anything")
+    return check
+
+
 def buyers_do_not_lose(scene: Scene, bounds: Bounds) -> Check:
     """Hold that hardly any transaction is lost, while many buy the same product."""
     lost = _lost(scene)
@@ -88,6 +124,25 @@ def _lost(scene: Scene) -> list[Span]:
         for span in scene.evidence.statements(between=scene.during)
         if span.trace_id in asked
         and str(span.attributes.get(names.DB_STATUS, "")) in LOST
+    ]
+
+
+def _bookings(scene: Scene, bounds: Bounds) -> list[Span]:
+    return [
+        span
+        for span in scene.evidence.statements(control=False, between=scene.during)
+        if bounds["table"]
+        in str(span.attributes.get(names.DB_QUERY_SUMMARY, span.name)).split()
+    ]
+
+
+def _lost_bookings(scene: Scene, bounds: Bounds) -> list[Span]:
+    asked = _checkouts(scene)
+    return [
+        span
+        for span in _bookings(scene, bounds)
+        if span.trace_id in asked
+        and str(span.attributes.get(names.DB_STATUS, "")) in LOST | {TAKEN}
     ]
 
 

@@ -384,6 +384,7 @@ CURES: MappingProxyType[str, CheckFunction] = MappingProxyType(
             pool_waits.pool_waits_are_bounded,
             pool_waits.waiting_for_nothing_is_told,
             conflicts.buyers_do_not_lose,
+            conflicts.bookings_do_not_lose,
             capacity.capacity_is_not_missed,
             splits.ranges_were_split_before,
         )

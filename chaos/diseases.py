@@ -172,6 +172,7 @@ DISEASES: MappingProxyType[str, CheckFunction] = MappingProxyType(
             gateways.slow_gateway_keeps_its_share,
             conflicts.buyers_lose_to_each_other,
             conflicts.buyers_wait_for_locks,
+            conflicts.bookings_lose_to_each_other,
             capacity.capacity_is_added,
             capacity.capacity_changes_nothing,
             splits.ranges_split_at_peak,

@@ -69,8 +69,12 @@ CURES: tuple[Cure, ...] = (
     ),
     Cure(
         name="hot-keys",
-        summary="orders of a product that all want stand in line, and go as one",
-        settings=(_setting("reservations", "alone", "together", _CASE),),
+        summary="no row or key that everybody writes: shards, random keys, one line",
+        settings=(
+            _setting("reservations", "alone", "together", _CASE),
+            _setting("stock_keys", "one", "sharded", _CASE),
+            _setting("ledger_keys", "sequential", "random", _CASE),
+        ),
     ),
     Cure(
         name="breakers",

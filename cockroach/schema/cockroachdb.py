@@ -82,7 +82,8 @@ class CockroachLayout:
         yield from self.database()
         dialect = CockroachDBDialect_psycopg()
         for table in metadata(self.schema).sorted_tables:
-            parts = ddl.columns(table, dialect) + ddl.constraints(table)
+            parts = ddl.columns(table, dialect, revision)
+            parts += ddl.constraints(table, revision=revision)
             yield (
                 f"create table if not exists {table.name} (\n{ddl.body(parts)}\n)"
                 + _locality(ddl.spec_of(table).locality)
@@ -103,6 +104,25 @@ class CockroachLayout:
         """Yield the statement that drops one index. Raises DeclarationError."""
         table, index = ddl.find_index(self.schema, name)
         yield f"drop index if exists {table.name}@{index.name}"
+
+    def add_column(self, table: str, name: str) -> Iterator[str]:
+        """Yield the statement that adds one column. Raises DeclarationError."""
+        found = ddl.find_column(self.schema, table, name)
+        made = ddl.column(found, CockroachDBDialect_psycopg())
+        yield f"alter table {table} add column if not exists {made}"
+
+    def drop_column(self, table: str, name: str) -> Iterator[str]:
+        """Yield the statement that drops one column. Raises DeclarationError."""
+        found = ddl.find_column(self.schema, table, name)
+        yield f"alter table {table} drop column if exists {found.name}"
+
+    def set_key(self, table: str, revision: str) -> Iterator[str]:
+        """Yield the statement that changes the primary key. Raises DeclarationError."""
+        yield ddl.new_key(self.schema, table, revision)
+
+    def own_rows(self, table: str) -> str:
+        """Name the table: its rows of all regions are migrated together."""
+        return table
 
     def presplit(self, days: int) -> Iterator[str]:
         """Yield the statements that cut the key ranges at their declared points.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import (
     CheckConstraint,
@@ -14,10 +14,12 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
 )
+from sqlalchemy import Column as SqlColumn
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.schema import CreateColumn
 
 from cockroach.schema.declare import (
+    FIRST,
     REGION_COLUMN,
     DeclarationError,
     Index,
@@ -52,6 +54,18 @@ class Layout(Protocol):
     def drop_index(self, name: str) -> Iterable[str]:
         """Yield the statements that take one index away."""
 
+    def add_column(self, table: str, name: str) -> Iterable[str]:
+        """Yield the statements that add one column to a table that is there."""
+
+    def drop_column(self, table: str, name: str) -> Iterable[str]:
+        """Yield the statements that take one column away."""
+
+    def set_key(self, table: str, revision: str) -> Iterable[str]:
+        """Yield the statements that make a table's primary key as at a revision."""
+
+    def own_rows(self, table: str) -> str:
+        """Name the table of the rows that this database migrates, all and no others."""
+
 
 def regional_tables(tables: MetaData = shop) -> Sequence[Table]:
     """List the REGIONAL tables, referenced ones first."""
@@ -79,6 +93,35 @@ def find_index(schema: SchemaSpec, name: str) -> tuple[Table, Index]:
     raise DeclarationError(f"no index {name!r} is declared")
 
 
+def find_column(schema: SchemaSpec, table: str, name: str) -> SqlColumn[Any]:
+    """Find a column. Raises DeclarationError when there is none."""
+    found = metadata(schema).tables.get(table)
+    if found is None or name not in found.c:
+        raise DeclarationError(f"no column {table}.{name} is declared")
+    return found.c[name]
+
+
+def column(one: SqlColumn[Any], dialect: Dialect) -> str:
+    """Render a column with its type, default and NOT NULL."""
+    return str(CreateColumn(one).compile(dialect=dialect)).strip()
+
+
+def new_key(schema: SchemaSpec, table: str, revision: str, *, leaf: str = "") -> str:
+    """Render the change of a primary key. Raises DeclarationError.
+
+    One statement: between two the table would have none, and CockroachDB keeps an
+    index on the old one, a unique one, unless it goes together with it.
+    """
+    spec = schema.by_name.get(table)
+    if spec is None or spec.former_key is None:
+        raise DeclarationError(f"no other key of {table} is declared")
+    names = ", ".join(spec.key_at(revision))
+    return (
+        f"alter table {table}{leaf} drop constraint {table}_pkey, "
+        f"add constraint {table}_pkey primary key ({names})"
+    )
+
+
 def indexes(table: Table, revision: str | None = None) -> list[Index]:
     """List a table's indexes as they are at a revision, by name."""
     alive = [
@@ -100,20 +143,26 @@ def plain_index(table: Table, index: Index, *, schema: str = "") -> str:
     return f"create index {index.name} on {schema}{table.name} ({', '.join(names)})"
 
 
-def columns(table: Table, dialect: Dialect) -> list[str]:
-    """Render each column with its type and NOT NULL."""
-    return [str(CreateColumn(c).compile(dialect=dialect)).strip() for c in table.c]
+def columns(table: Table, dialect: Dialect, revision: str | None = None) -> list[str]:
+    """Render each column that is there at a revision."""
+    born = {one.name: one.since for one in spec_of(table).later}
+    return [
+        column(one, dialect)
+        for one in table.c
+        if revision is None or born.get(one.name, FIRST) <= revision
+    ]
 
 
-def constraints(table: Table, *, leaf: str = "", shared: str = "") -> list[str]:
+def constraints(
+    table: Table, *, leaf: str = "", shared: str = "", revision: str | None = None
+) -> list[str]:
     """Render primary key, unique, check and foreign keys, in that order.
 
     With a leaf region, foreign keys to REGIONAL tables point at that region's leaf
     tables; `shared` is put before the names of GLOBAL ones.
     """
-    primary = [
-        f"constraint {table.name}_pkey primary key ({_names(table.primary_key)})"
-    ]
+    key = ", ".join(spec_of(table).key_at(revision))
+    primary = [f"constraint {table.name}_pkey primary key ({key})"]
     unique: list[str] = []
     checks: list[str] = []
     foreign: list[str] = []

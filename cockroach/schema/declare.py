@@ -51,11 +51,25 @@ Locality = RegionalByRow | Global | RegionalByTable | Unplaced
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column; `identity` is a number that the database counts up."""
+    """A column; `identity` is a number that the database counts up.
+
+    `default` is what rows have that say nothing of it, those included that were there
+    before the column. `since` is the revision that adds it.
+    """
 
     name: str
     kind: Kind
     null: bool = False
+    default: int | None = None
+    since: str = FIRST
+
+
+@dataclass(frozen=True, slots=True)
+class FormerKey:
+    """What a table's primary key was, and the revision that changed it."""
+
+    columns: tuple[str, ...]
+    until: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +152,7 @@ class TableSpec:
     locality: Locality
     columns: tuple[Column, ...]
     key: tuple[str, ...]
+    former_key: FormerKey | None = None
     indexes: tuple[Index, ...] = ()
     uniques: tuple[Unique, ...] = ()
     checks: tuple[Check, ...] = ()
@@ -154,6 +169,18 @@ class TableSpec:
         """Every column's name, the region's included."""
         own = tuple(column.name for column in self.columns)
         return (REGION_COLUMN, *own) if self.regional else own
+
+    @property
+    def later(self) -> tuple[Column, ...]:
+        """The columns that a revision after the first one adds."""
+        return tuple(column for column in self.columns if column.since != FIRST)
+
+    def key_at(self, revision: str | None) -> tuple[str, ...]:
+        """Give the primary key at a revision; None is the newest."""
+        former = self.former_key
+        if former is not None and revision is not None and revision < former.until:
+            return former.columns
+        return self.key
 
     def kind(self, name: str) -> str:
         """Name the kind of a column; `region` for the region's."""

@@ -106,7 +106,7 @@ class EmbeddedLayout:
             if table.info["locality"] == ONE_REGION:
                 yield from self._one_region(table)
             else:
-                yield from self._regional(table)
+                yield from self._regional(table, revision)
             yield from self._indexes(table, revision)
 
     def drop(self) -> Iterator[str]:
@@ -134,6 +134,27 @@ class EmbeddedLayout:
         table, index = ddl.find_index(self.schema, name)
         if self._is_real(table):
             yield f"drop index {_schema_of(table)}{index.name}"
+
+    def add_column(self, table: str, name: str) -> Iterator[str]:
+        """Yield the statement that adds one column. Raises DeclarationError.
+
+        The partitions get it with the table, the foreign ones included.
+        """
+        made = ddl.column(ddl.find_column(self.schema, table, name), ddl.POSTGRESQL)
+        yield f"alter table {table} add column {made}"
+
+    def drop_column(self, table: str, name: str) -> Iterator[str]:
+        """Yield the statement that drops one column. Raises DeclarationError."""
+        found = ddl.find_column(self.schema, table, name)
+        yield f"alter table {table} drop column {found.name}"
+
+    def set_key(self, table: str, revision: str) -> Iterator[str]:
+        """Yield the statement that changes the primary key. Raises DeclarationError."""
+        yield ddl.new_key(self.schema, table, revision, leaf=f"_{self.region}")
+
+    def own_rows(self, table: str) -> str:
+        """Name the leaf of this region: the others migrate theirs."""
+        return f"{table}_{self.region}"
 
     def _indexes(self, table: Table, revision: str | None) -> Iterator[str]:
         for index in ddl.indexes(table, revision):
@@ -164,15 +185,19 @@ class EmbeddedLayout:
             f"server {locality.region} options (table_name '{name}')"
         )
 
-    def _regional(self, table: Table) -> Iterator[str]:
+    def _regional(self, table: Table, revision: str | None) -> Iterator[str]:
         name = table.name
+        columns = ddl.columns(table, ddl.POSTGRESQL, revision)
         yield (
-            f"create table {name} (\n{ddl.body(ddl.columns(table, ddl.POSTGRESQL))}\n"
+            f"create table {name} (\n{ddl.body(columns)}\n"
             ") partition by list (crdb_region)"
+        )
+        constraints = ddl.constraints(
+            table, leaf=self.region, shared="glob.", revision=revision
         )
         yield (
             f"create table {name}_{self.region} partition of {name} (\n"
-            f"{ddl.body(ddl.constraints(table, leaf=self.region, shared='glob.'))}\n"
+            f"{ddl.body(constraints)}\n"
             f") for values in ('{self.region}')"
         )
         for other in self._others:

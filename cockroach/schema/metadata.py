@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy.dialects.postgresql import INET, JSONB
@@ -90,11 +91,13 @@ def _table(spec: TableSpec, into: MetaData) -> Table:
 
 def _column(column: Column) -> SqlColumn[Any]:
     counted = (Identity(always=False),) if column.kind == "identity" else ()
+    default = None if column.default is None else text(str(column.default))
     return SqlColumn(
         column.name,
         _type(column.kind),
         *counted,
         nullable=column.null,
+        server_default=default,
         autoincrement="auto" if counted else False,
     )
 

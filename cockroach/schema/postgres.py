@@ -24,7 +24,8 @@ class PostgresLayout:
     def create(self, revision: str | None = None) -> Iterator[str]:
         """Yield the statements that make every table, in order."""
         for table in metadata(self.schema).sorted_tables:
-            parts = ddl.columns(table, ddl.POSTGRESQL) + ddl.constraints(table)
+            parts = ddl.columns(table, ddl.POSTGRESQL, revision)
+            parts += ddl.constraints(table, revision=revision)
             yield f"create table {table.name} (\n{ddl.body(parts)}\n)"
             for index in ddl.indexes(table, revision):
                 yield ddl.plain_index(table, index)
@@ -42,3 +43,21 @@ class PostgresLayout:
         """Yield the statement that drops one index. Raises DeclarationError."""
         _, index = ddl.find_index(self.schema, name)
         yield f"drop index {index.name}"
+
+    def add_column(self, table: str, name: str) -> Iterator[str]:
+        """Yield the statement that adds one column. Raises DeclarationError."""
+        made = ddl.column(ddl.find_column(self.schema, table, name), ddl.POSTGRESQL)
+        yield f"alter table {table} add column {made}"
+
+    def drop_column(self, table: str, name: str) -> Iterator[str]:
+        """Yield the statement that drops one column. Raises DeclarationError."""
+        found = ddl.find_column(self.schema, table, name)
+        yield f"alter table {table} drop column {found.name}"
+
+    def set_key(self, table: str, revision: str) -> Iterator[str]:
+        """Yield the statement that changes the primary key. Raises DeclarationError."""
+        yield ddl.new_key(self.schema, table, revision)
+
+    def own_rows(self, table: str) -> str:
+        """Name the table: all its rows are here."""
+        return table

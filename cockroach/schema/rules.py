@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cockroach.schema.declare import (
+    FIRST,
     REGION_COLUMN,
     DeclarationError,
     ForeignKey,
+    FormerKey,
     Global,
     Index,
     RegionalByTable,
@@ -55,6 +57,7 @@ def _check_table(schema: SchemaSpec, table: TableSpec) -> None:
                 "place in one region; keys are made by the application"
             )
     _distinct(table.column_names, f"{table.name}: column")
+    _check_later(table)
     if (
         isinstance(table.locality, RegionalByTable)
         and table.locality.region not in schema.regions
@@ -92,6 +95,38 @@ def _check_key(table: TableSpec, columns: tuple[str, ...], what: str) -> None:
             f"{REGION_COLUMN}: every insert would have to ask all regions whether the "
             "key is taken"
         )
+
+
+def _check_later(table: TableSpec) -> None:
+    if (table.later or table.former_key is not None) and not table.regional:
+        raise DeclarationError(
+            f"{table.name}: a later column or another key is made for REGIONAL BY ROW "
+            "tables only; the copies of others would have to be made anew"
+        )
+    for column in table.later:
+        if not column.null and column.default is None:
+            raise DeclarationError(
+                f"{table.name}: {column.name} is added to rows that are there, and "
+                "has no value for them: give it a default, or let it be null"
+            )
+    if table.former_key is not None:
+        _check_former_key(table, table.former_key)
+
+
+def _check_former_key(table: TableSpec, former: FormerKey) -> None:
+    _check_key(table, former.columns, "former primary key")
+    born = {column.name: column.since for column in table.columns}
+    for name in former.columns:
+        if born.get(name, FIRST) != FIRST:
+            raise DeclarationError(
+                f"{table.name}: former primary key holds {name}, which came later"
+            )
+    for name in table.key:
+        if born.get(name, FIRST) >= former.until:
+            raise DeclarationError(
+                f"{table.name}: primary key of {former.until} holds {name}, which "
+                f"is not there before {born[name]} is done"
+            )
 
 
 def _check_index(table: TableSpec, index: Index) -> None:

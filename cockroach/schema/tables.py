@@ -13,6 +13,7 @@ from cockroach.schema.declare import (
     Column,
     Descending,
     ForeignKey,
+    FormerKey,
     Global,
     Index,
     RegionalByRow,
@@ -28,6 +29,7 @@ __all__ = [
     "GLOBAL",
     "REGIONAL",
     "SHOP",
+    "STOCK_SHARDS",
     "cart_items",
     "cart_keys",
     "contract_prices",
@@ -43,6 +45,9 @@ __all__ = [
     "shop",
     "stock",
 ]
+
+#: The rows that a product's stock may be spread over: `shard` is 0 to one less.
+STOCK_SHARDS = 8
 
 
 def _text(name: str, *, null: bool = False) -> Column:
@@ -114,11 +119,19 @@ _CART_KEYS = TableSpec(
     key=_in_region("customer_id", "idem_key"),
 )
 
+# What may be sold of a product is the sum over its shards: a row has one writer at a
+# time, and eight have eight. Every product has shard 0; the others are made when they
+# are needed.
 _STOCK = TableSpec(
     name="stock",
     locality=RegionalByRow(),
-    columns=(_text("product_id"), _int("available")),
-    key=_in_region("product_id"),
+    columns=(
+        _text("product_id"),
+        _int("available"),
+        Column("shard", "bigint", default=0, since="0005"),
+    ),
+    key=_in_region("product_id", "shard"),
+    former_key=FormerKey(_in_region("product_id"), until="0006"),
     checks=(Check(name="available", condition="available >= 0"),),
 )
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 
 from cockroach.ids import contract_id, customer_id, product_id
+from cockroach.schema.tables import STOCK_SHARDS
 from cockroach.seed import words
 from cockroach.topology import REGIONS
 
@@ -133,10 +134,15 @@ class _Region:
         return _lines(row(n) for n in range(1, CUSTOMERS_PER_REGION + 1))
 
     def _stock(self) -> str:
-        return _lines(
-            (self._region, product, STOCK_EXCEPTIONS.get(n, STOCK))
-            for n, product in enumerate(self._products, 1)
-        )
+        # Evenly, so that who takes from one row and who takes from any finds enough.
+        rows: list[tuple[object, ...]] = []
+        for n, product in enumerate(self._products, 1):
+            each, odd = divmod(STOCK_EXCEPTIONS.get(n, STOCK), STOCK_SHARDS)
+            rows += [
+                (self._region, product, each + (odd if shard == 0 else 0), shard)
+                for shard in range(STOCK_SHARDS)
+            ]
+        return _lines(rows)
 
     def _contract_prices(self) -> str:
         rows = []

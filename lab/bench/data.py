@@ -49,6 +49,7 @@ _DECISIONS = 2000
 _WHICH = (
     stock.c.crdb_region == bindparam("region", type_=stock.c.crdb_region.type),
     stock.c.product_id == bindparam("product", type_=stock.c.product_id.type),
+    stock.c.shard == 0,
 )
 _READ = select(stock.c.available).where(*_WHICH)
 _WRITE = update(stock).where(*_WHICH).values(available=stock.c.available)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cockroach.ids import PublicId
+
 
 class ReservationState(StrEnum):
     """Where an order's reservation stands."""
@@ -63,6 +65,22 @@ def as_json(lines: Iterable[Line]) -> list[dict[str, object]]:
     return [
         {"product_id": line.product_id, "quantity": line.quantity} for line in lines
     ]
+
+
+def shard_of(order: PublicId, shards: int) -> int:
+    """Return the shard that an order takes from: always the same, any of them."""
+    return order.uuid.int % shards
+
+
+def spread(left: int, rows: int, shards: int) -> tuple[int, int]:
+    """Share out what is left: what shard 0 holds, and what each other row does.
+
+    Evenly over all rows; with one shard in use that one has everything.
+    """
+    if shards == 1:
+        return left, 0
+    each, odd = divmod(left, rows)
+    return each + odd, each
 
 
 def short(lines: Iterable[Line], available: Mapping[str, int]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from cockroach.ids import PublicId
+from cockroach.schema.tables import STOCK_SHARDS
 from services.inventory.domain import (
     Line,
     OutOfStockError,
@@ -43,20 +44,23 @@ class InventoryHandlers:
     async def reserve_one(self, order: PublicId, line: Line) -> None:
         """Add one line to an order's reservation. Raises OUT_OF_STOCK."""
         try:
-            await self._store.reserve_each(order, [line])
+            await self._store.reserve_each(order, [line], shards=self._shards)
         except (OutOfStockError, ReservationClosedError) as error:
             raise _refusal(error) from error
 
     async def reserve(self, order: PublicId, lines: Sequence[Line]) -> None:
         """Reserve all lines or none. Raises OUT_OF_STOCK, RESERVATION_CLOSED."""
         policies = self._policies()
-        take = self._store.reserve_each
-        if policies.sql_batching == "batched":
-            take = self._store.reserve_all
-            if policies.reservations == "together" and order.region == self._region:
-                take = self._together.reserve
+        batched = policies.sql_batching == "batched"
+        together = policies.reservations == "together" and order.region == self._region
+        taking = merged(lines)
         try:
-            await take(order, merged(lines))
+            if batched and together:
+                await self._together.reserve(order, taking)
+            elif batched:
+                await self._store.reserve_all(order, taking, shards=self._shards)
+            else:
+                await self._store.reserve_each(order, taking, shards=self._shards)
         except (OutOfStockError, ReservationClosedError) as error:
             raise _refusal(error) from error
 
@@ -78,11 +82,15 @@ class InventoryHandlers:
     ) -> Sequence[Exception | None]:
         if len(wanted) > 1:
             return await self._store.reserve_together(
-                [(one.order, one.lines) for one in wanted]
+                [(one.order, one.lines) for one in wanted], shards=self._shards
             )
         (one,) = wanted
-        await self._store.reserve_all(one.order, one.lines)
+        await self._store.reserve_all(one.order, one.lines, shards=self._shards)
         return [None]
+
+    @property
+    def _shards(self) -> int:
+        return STOCK_SHARDS if self._policies().stock_keys == "sharded" else 1
 
 
 def _refusal(error: OutOfStockError | ReservationClosedError) -> ShopError:

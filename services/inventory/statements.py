@@ -6,6 +6,7 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    case,
     column,
     exists,
     func,
@@ -23,6 +24,7 @@ _ORDER = bindparam("order", type_=reservations.c.order_id.type)
 _NOW = bindparam("now", type_=reservations.c.updated_at.type)
 _PRODUCT = bindparam("product", type_=Text())
 _QUANTITY = bindparam("count", type_=BigInteger())
+_SHARD = bindparam("from_shard", type_=stock.c.shard.type)
 _PRODUCTS = bindparam("products", type_=ARRAY(Text()))
 _QUANTITIES = bindparam("quantities", type_=ARRAY(BigInteger()))
 _LINES = bindparam("lines", type_=JSONB())
@@ -32,10 +34,16 @@ _this_order = and_(
 )
 _this_product = and_(stock.c.crdb_region == _REGION, stock.c.product_id == _PRODUCT)
 
-AVAILABLE = select(stock.c.product_id, stock.c.available).where(
+# Every product has this row, whichever others it has: what comes back goes here.
+_first_shard = stock.c.shard == 0
+
+_sums = select(
+    stock.c.product_id, func.sum(stock.c.available).label("available")
+).group_by(stock.c.product_id)
+AVAILABLE = _sums.where(
     stock.c.crdb_region == _REGION, stock.c.product_id == func.any(_PRODUCTS)
 )
-AVAILABLE_ONE = select(stock.c.product_id, stock.c.available).where(_this_product)
+AVAILABLE_ONE = _sums.where(_this_product)
 RESERVATION = select(reservations.c.state, reservations.c.lines).where(_this_order)
 
 # --- one statement for an order -------------------------------------------------
@@ -49,6 +57,7 @@ _wanted = select(_unnested.c.product_id, _unnested.c.quantity).cte("wanted")
 _enough = and_(
     stock.c.crdb_region == _REGION,
     stock.c.product_id == _wanted.c.product_id,
+    stock.c.shard == _SHARD,
     stock.c.available >= _wanted.c.quantity,
 )
 _short = exists().select_from(_wanted).where(~exists().where(_enough))
@@ -63,45 +72,34 @@ _fresh = (
     .returning(reservations.c.order_id)
     .cte("fresh")
 )
+_not_fresh = ~exists().select_from(_fresh)
 _taken = (
     update(stock)
     .values(available=stock.c.available - _wanted.c.quantity)
     .where(
         stock.c.crdb_region == _REGION,
         stock.c.product_id == _wanted.c.product_id,
+        stock.c.shard == _SHARD,
         exists().select_from(_fresh),
     )
     .returning(stock.c.product_id)
     .cte("taken")
 )
-# All lines or none, once for an order. One row per stocked product: whether this
-# statement took it, and what stood before (the reservation, the stock).
-RESERVE = (
-    select(
-        select(func.count()).select_from(_fresh).scalar_subquery().label("fresh"),
-        select(reservations.c.state)
-        .where(_this_order)
-        .scalar_subquery()
-        .label("state"),
-        select(reservations.c.lines)
-        .where(_this_order)
-        .scalar_subquery()
-        .label("lines"),
-        _wanted.c.product_id,
-        stock.c.available,
-    )
-    .select_from(
-        _wanted.outerjoin(
-            stock,
-            and_(
-                stock.c.crdb_region == _REGION,
-                stock.c.product_id == func.any(_PRODUCTS),
-                stock.c.product_id == _wanted.c.product_id,
-            ),
-        )
-    )
-    .add_cte(_taken)
-)
+# All lines from one shard or none, once for an order. Tells whether this statement
+# took them, or the reservation that stood before; neither when the shard was short.
+# Where it took them no reservation is looked for: one that is looked for in vain makes
+# every other new one a conflict.
+RESERVE = select(
+    select(func.count()).select_from(_fresh).scalar_subquery().label("fresh"),
+    select(reservations.c.state)
+    .where(_this_order, _not_fresh)
+    .scalar_subquery()
+    .label("state"),
+    select(reservations.c.lines)
+    .where(_this_order, _not_fresh)
+    .scalar_subquery()
+    .label("lines"),
+).add_cte(_taken)
 
 COMMIT = (
     update(reservations)
@@ -133,6 +131,7 @@ RELEASE = (
     .where(
         stock.c.crdb_region == _REGION,
         stock.c.product_id == _returned.c.product_id,
+        _first_shard,
     )
 )
 
@@ -150,10 +149,12 @@ FORBID = insert_unless_there(reservations).values(
 TAKE_ONE = (
     update(stock)
     .values(available=stock.c.available - _QUANTITY)
-    .where(_this_product, stock.c.available >= _QUANTITY)
+    .where(_this_product, stock.c.shard == _SHARD, stock.c.available >= _QUANTITY)
 )
 RETURN_ONE = (
-    update(stock).values(available=stock.c.available + _QUANTITY).where(_this_product)
+    update(stock)
+    .values(available=stock.c.available + _QUANTITY)
+    .where(_this_product, _first_shard)
 )
 OPEN = insert_unless_there(reservations).values(
     crdb_region=_REGION,
@@ -167,4 +168,31 @@ CLOSE = (
     update(reservations)
     .values(state="released", updated_at=_NOW)
     .where(_this_order, reservations.c.state != "released")
+)
+
+# --- a product's shards, when one of them is short ------------------------------
+
+SHARDS = (
+    select(stock.c.shard, stock.c.available)
+    .where(_this_product)
+    .order_by(stock.c.shard)
+)
+_added = (
+    func.unnest(bindparam("shards", type_=ARRAY(BigInteger())))
+    .table_valued(column("shard", BigInteger()))
+    .render_derived(name="added")
+)
+ADD_SHARDS = insert_unless_there(stock).from_select(
+    ["crdb_region", "product_id", "available", "shard"],
+    select(_REGION, _PRODUCT, literal(0, BigInteger()), _added.c.shard),
+)
+SPREAD = (
+    update(stock)
+    .values(
+        available=case(
+            (_first_shard, bindparam("first", type_=BigInteger())),
+            else_=bindparam("each", type_=BigInteger()),
+        )
+    )
+    .where(_this_product)
 )

@@ -4,12 +4,13 @@
 transaction. Both take all or nothing, once per order, and never more than there is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from cockroach.database import Database, Transaction
 from cockroach.ids import PublicId
+from services.inventory import shelf
 from services.inventory import statements as sql
 from services.inventory.domain import (
     Line,
@@ -19,6 +20,7 @@ from services.inventory.domain import (
     Standing,
     as_json,
     from_json,
+    shard_of,
     short,
     still_to_take,
 )
@@ -38,7 +40,7 @@ class InventoryStore:
         rows = await self._database.fetch(
             region, sql.AVAILABLE, {"region": region, "products": list(products)}
         )
-        return {row.product_id: row.available for row in rows}
+        return {row.product_id: int(row.available) for row in rows}
 
     async def available_each(
         self, region: str, products: Sequence[str]
@@ -49,56 +51,76 @@ class InventoryStore:
             rows = await self._database.fetch(
                 region, sql.AVAILABLE_ONE, {"region": region, "product": product}
             )
-            found.update({row.product_id: row.available for row in rows})
+            found.update({row.product_id: int(row.available) for row in rows})
         return found
 
-    async def reserve_all(self, order: PublicId, lines: Sequence[Line]) -> None:
-        """Take every line in one statement.
+    async def reserve_all(
+        self, order: PublicId, lines: Sequence[Line], *, shards: int
+    ) -> None:
+        """Take every line in one statement; `shards` of a product are in use.
 
         Raises:
             OutOfStockError: not enough; nothing was taken.
             ReservationClosedError: the order's reservation was released before.
         """
-        rows = await self._database.fetch(
-            order.region, sql.RESERVE, self._asked(order, lines)
+        (row,) = await self._database.fetch(
+            order.region, sql.RESERVE, self._asked(order, lines, order, shards)
         )
-        if _left_to_take(lines, rows):
-            # Begun item by item, broken off, and now repeated in one go.
-            await self.reserve_each(order, lines)
+        if not _left_to_take(lines, row):
+            return
+        if row.state is None:
+            left = await self.available_all(order.region, _products([lines]))
+            if gone := short(lines, left):
+                raise OutOfStockError(gone)
+        await self.reserve_each(order, lines, shards=shards)
 
     async def reserve_together(
-        self, wanted: Sequence[tuple[PublicId, Sequence[Line]]]
+        self, wanted: Sequence[tuple[PublicId, Sequence[Line]]], *, shards: int
     ) -> list[Exception | None]:
         """Take the lines of several orders of one region in one transaction.
 
-        Each order gets all its lines or none, whatever becomes of the others: gives
-        for each None, or what `reserve_all` would have raised.
+        All of them from the first one's shard. Each order gets all its lines or none,
+        whatever becomes of the others: gives for each None, or what `reserve_all`
+        would have raised.
         """
         begun: list[int] = []
+        lacking: list[int] = []
+        leader = wanted[0][0]
 
         async def work(transaction: Transaction) -> list[Exception | None]:
             begun.clear()
-            outcomes: list[Exception | None] = []
+            lacking.clear()
+            outcomes: list[Exception | None] = [None] * len(wanted)
             for number, (order, lines) in enumerate(wanted):
-                rows = await transaction.fetch(sql.RESERVE, self._asked(order, lines))
+                (row,) = await transaction.fetch(
+                    sql.RESERVE, self._asked(order, lines, leader, shards)
+                )
                 try:
-                    if _left_to_take(lines, rows):
-                        begun.append(number)
-                except (OutOfStockError, ReservationClosedError) as refused:
-                    outcomes.append(refused)
-                else:
-                    outcomes.append(None)
+                    if _left_to_take(lines, row):
+                        (begun if row.state else lacking).append(number)
+                except ReservationClosedError as refused:
+                    outcomes[number] = refused
             return outcomes
 
-        found = await self._database.transaction(wanted[0][0].region, work)
+        found = await self._database.transaction(leader.region, work)
+        if lacking:
+            asked = _products(wanted[number][1] for number in lacking)
+            left = await self.available_all(leader.region, asked)
+            for number in lacking:
+                if gone := short(wanted[number][1], left):
+                    found[number] = OutOfStockError(gone)
+                else:
+                    begun.append(number)
         for number in begun:
             try:
-                await self.reserve_each(*wanted[number])
+                await self.reserve_each(*wanted[number], shards=shards)
             except (OutOfStockError, ReservationClosedError) as refused:
                 found[number] = refused
         return found
 
-    async def reserve_each(self, order: PublicId, lines: Sequence[Line]) -> None:
+    async def reserve_each(
+        self, order: PublicId, lines: Sequence[Line], *, shards: int
+    ) -> None:
         """Take the lines one by one in a transaction. Raises as `reserve_all`."""
 
         async def work(transaction: Transaction) -> None:
@@ -109,12 +131,12 @@ class InventoryStore:
             )
             if opened.rowcount:
                 for line in lines:
-                    await self._take(transaction, order, line)
+                    await shelf.take(transaction, order, line, shards)
                 return
             standing = await self._stand(transaction, order)
             taking = still_to_take(lines, standing)
             for line in taking:
-                await self._take(transaction, order, line)
+                await shelf.take(transaction, order, line, shards)
             if taking:
                 held = as_json((*standing.held, *taking))
                 await transaction.execute(
@@ -156,7 +178,7 @@ class InventoryStore:
                     await transaction.execute(sql.FORBID, self._at(order))
                 case ReservationState.RESERVED | ReservationState.COMMITTED:
                     for line in standing.held:
-                        await transaction.execute(sql.RETURN_ONE, _line(order, line))
+                        await shelf.give_back(transaction, order, line)
                     await transaction.execute(sql.CLOSE, self._at(order))
                 case ReservationState.RELEASED:
                     pass
@@ -172,15 +194,11 @@ class InventoryStore:
         rows = await transaction.fetch(sql.RESERVATION, _of(order))
         return _standing(rows[0]) if rows else Standing()
 
-    async def _take(
-        self, transaction: Transaction, order: PublicId, line: Line
-    ) -> None:
-        taken = await transaction.execute(sql.TAKE_ONE, _line(order, line))
-        if not taken.rowcount:
-            raise OutOfStockError([line.product_id])
-
-    def _asked(self, order: PublicId, lines: Sequence[Line]) -> dict[str, Any]:
+    def _asked(
+        self, order: PublicId, lines: Sequence[Line], leader: PublicId, shards: int
+    ) -> dict[str, Any]:
         return self._at(order) | {
+            "from_shard": shard_of(leader, shards),
             "products": [line.product_id for line in lines],
             "quantities": [line.quantity for line in lines],
             "lines": as_json(lines),
@@ -190,31 +208,23 @@ class InventoryStore:
         return {**_of(order), "now": self._now()}
 
 
-def _left_to_take(lines: Sequence[Line], rows: Sequence[Any]) -> bool:
-    """Tell whether a reservation that was begun before has lines to take still.
+def _left_to_take(lines: Sequence[Line], row: Any) -> bool:
+    """Tell whether one statement was not enough: an order was begun, or lacks goods.
 
-    Raises OutOfStockError, ReservationClosedError.
+    It was begun item by item and broken off, or its shard is short, which says nothing
+    of the others. Raises ReservationClosedError.
     """
-    first = rows[0]
-    if first.fresh:
+    if row.fresh:
         return False
-    if first.state is None:
-        raise OutOfStockError(
-            short(lines, {row.product_id: row.available or 0 for row in rows})
-        )
-    return bool(still_to_take(lines, _standing(first)))
+    return row.state is None or bool(still_to_take(lines, _standing(row)))
+
+
+def _products(orders: Iterable[Sequence[Line]]) -> list[str]:
+    return sorted({line.product_id for lines in orders for line in lines})
 
 
 def _of(order: PublicId) -> dict[str, Any]:
     return {"region": order.region, "order": order.uuid}
-
-
-def _line(order: PublicId, line: Line) -> dict[str, Any]:
-    return {
-        "region": order.region,
-        "product": line.product_id,
-        "count": line.quantity,
-    }
 
 
 def _standing(row: Any) -> Standing:

@@ -1,7 +1,8 @@
 """Payments as values: states, fingerprints and bookings that sum to zero."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import UUID, uuid5
 
@@ -19,6 +20,10 @@ class PaymentState(StrEnum):
 
 #: What a capture books: money owed by the card network against what was sold.
 CAPTURE_BOOKING = (("card_network", 1), ("sales", -1))
+
+#: The journals that a region keeps where entries are numbered.
+JOURNALS = 4
+_NUMBERS = 0xFFFF_FFFF_FFFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,27 @@ def forbidden(order: PublicId) -> Payment:
         amount_minor=0,
         currency="",
         state=PaymentState.REFUNDED,
+    )
+
+
+def journal(order_id: UUID) -> tuple[UUID, UUID]:
+    """Return the first id of the journal that has an order's entries, and the last."""
+    # Far apart: PostgreSQL takes what lies on one page of an index for one thing.
+    digit = order_id.int % JOURNALS * (16 // JOURNALS)
+    before = UUID(f"{digit:x}0000000-0000-4000-8000-000000000000").int
+    return UUID(int=before + 1), UUID(int=before + _NUMBERS)
+
+
+def with_numbers(
+    order_id: UUID, entries: Iterable[Entry], after: UUID | None
+) -> tuple[Entry, ...]:
+    """Return the entries with their journal's next numbers for ids, without a gap.
+
+    `after` is the id of its last entry; None when it has none.
+    """
+    last = journal(order_id)[0].int - 1 if after is None else after.int
+    return tuple(
+        replace(entry, id=UUID(int=last + n)) for n, entry in enumerate(entries, 1)
     )
 
 

@@ -75,18 +75,22 @@ class PaymentHandlers:
 
     async def capture(self, order: PublicId) -> Payment:
         """Take what was authorised and book it, once. Raises PAYMENT_CLOSED."""
-        take = self._store.capture_all if self._batched else self._store.capture_each
+        numbered = self._numbered
         try:
             await self._network.capture(order)
-            return await take(order)
+            if self._batched and not numbered:
+                return await self._store.capture_all(order)
+            return await self._store.capture_each(order, numbered=numbered)
         except PaymentClosedError as error:
             raise _closed(error.state) from error
 
     async def refund(self, order: PublicId) -> Payment:
         """Undo whatever state the payment has, and keep it from coming later."""
-        undo = self._store.refund_all if self._batched else self._store.refund_each
+        numbered = self._numbered
         await self._network.refund(order)
-        return await undo(order)
+        if self._batched and not numbered:
+            return await self._store.refund_all(order)
+        return await self._store.refund_each(order, numbered=numbered)
 
     async def payment(self, order: PublicId) -> Payment:
         """Return the order's payment. Raises UNKNOWN_PAYMENT."""
@@ -98,6 +102,10 @@ class PaymentHandlers:
     @property
     def _batched(self) -> bool:
         return self._policies().sql_batching == "batched"
+
+    @property
+    def _numbered(self) -> bool:
+        return self._policies().ledger_keys == "sequential"
 
 
 def _closed(state: PaymentState | None) -> ShopError:

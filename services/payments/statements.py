@@ -139,3 +139,16 @@ BOOK = insert(ledger_entries).values(
     amount_minor=_AMOUNT,
     created_at=_NOW,
 )
+
+# --- numbers one after the other ------------------------------------------------
+
+LAST_ENTRY = (
+    select(ledger_entries.c.id)
+    .where(
+        ledger_entries.c.crdb_region == _REGION,
+        ledger_entries.c.id >= bindparam("first", type_=ledger_entries.c.id.type),
+        ledger_entries.c.id <= bindparam("last", type_=ledger_entries.c.id.type),
+    )
+    .order_by(ledger_entries.c.id.desc())
+    .limit(1)
+)

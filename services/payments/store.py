@@ -2,6 +2,10 @@
 
 `*_all` is one statement for a change and its booking, `*_each` one statement for
 each row inside a transaction. Either way no booking stands without its counterpart.
+
+The ledger's keys are random, or `numbered`: the journal's next number is looked up in
+the transaction that books it, row by row only. Two bookings of a journal side by side
+look up the same one, and one of them has to be done again.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from cockroach.database import Database, Transaction
+from cockroach.errors import ConstraintError, TransactionConflictError
 from cockroach.ids import PublicId
 from services.payments import statements as sql
 from services.payments.domain import (
@@ -18,7 +23,9 @@ from services.payments.domain import (
     PaymentState,
     capture_entries,
     forbidden,
+    journal,
     refund_entries,
+    with_numbers,
 )
 
 
@@ -58,7 +65,7 @@ class PaymentStore:
             return _payment(rows[0])
         return _captured(await self.find(order))
 
-    async def capture_each(self, order: PublicId) -> Payment:
+    async def capture_each(self, order: PublicId, *, numbered: bool) -> Payment:
         """Take and book row by row in a transaction. Raises as `capture_all`."""
 
         async def work(transaction: Transaction) -> Payment:
@@ -67,6 +74,7 @@ class PaymentStore:
                 order,
                 (PaymentState.AUTHORISED, PaymentState.CAPTURED),
                 capture_entries(order.uuid),
+                numbered=numbered,
             )
             return moved or _captured(await _look(transaction, order))
 
@@ -82,10 +90,10 @@ class PaymentStore:
         standing = await self.find(order) or await self.record(forbidden(order))
         if standing.state in {PaymentState.AUTHORISED, PaymentState.CAPTURED}:
             # Recorded between the two statements.
-            return await self.refund_each(order)
+            return await self.refund_each(order, numbered=False)
         return standing
 
-    async def refund_each(self, order: PublicId) -> Payment:
+    async def refund_each(self, order: PublicId, *, numbered: bool) -> Payment:
         """Undo row by row in a transaction, or forbid what never was."""
 
         async def work(transaction: Transaction) -> Payment:
@@ -99,7 +107,11 @@ class PaymentStore:
             elif payment.state is not PaymentState.AUTHORISED:
                 return payment
             moved = await self._move(
-                transaction, order, (payment.state, PaymentState.REFUNDED), entries
+                transaction,
+                order,
+                (payment.state, PaymentState.REFUNDED),
+                entries,
+                numbered=numbered,
             )
             assert moved is not None, "seen so in this transaction"
             return moved
@@ -112,6 +124,8 @@ class PaymentStore:
         order: PublicId,
         states: tuple[PaymentState, PaymentState],
         entries: Sequence[Entry],
+        *,
+        numbered: bool,
     ) -> Payment | None:
         at = {**_of(order), "now": self._now()}
         expected, state = states
@@ -121,16 +135,24 @@ class PaymentStore:
         if not rows:
             return None
         payment = _payment(rows[0])
+        if numbered and entries:
+            entries = await _next(transaction, order, entries)
         for entry in entries:
-            await transaction.execute(
-                sql.BOOK,
-                {
-                    **at,
-                    "entry_id": entry.id,
-                    "to_account": entry.account,
-                    "amount_minor": payment.amount_minor * entry.sign,
-                },
-            )
+            booking = {
+                **at,
+                "entry_id": entry.id,
+                "to_account": entry.account,
+                "amount_minor": payment.amount_minor * entry.sign,
+            }
+            try:
+                await transaction.execute(sql.BOOK, booking)
+            except ConstraintError as error:
+                if not numbered:
+                    raise
+                # Another booking has the number: as good as a conflict told as one.
+                raise TransactionConflictError(
+                    "the journal number was taken meanwhile", sqlstate=error.sqlstate
+                ) from error
         return payment
 
     def _row(self, payment: Payment) -> dict[str, Any]:
@@ -157,6 +179,16 @@ class PaymentStore:
 async def _look(transaction: Transaction, order: PublicId) -> Payment | None:
     rows = await transaction.fetch(sql.PAYMENT, _of(order))
     return _payment(rows[0]) if rows else None
+
+
+async def _next(
+    transaction: Transaction, order: PublicId, entries: Sequence[Entry]
+) -> Sequence[Entry]:
+    first, last = journal(order.uuid)
+    rows = await transaction.fetch(
+        sql.LAST_ENTRY, {"region": order.region, "first": first, "last": last}
+    )
+    return with_numbers(order.uuid, entries, rows[0].id if rows else None)
 
 
 def _captured(payment: Payment | None) -> Payment:

@@ -34,6 +34,8 @@ class PolicySet:
     sql_batching: str
     rpc_batching: str
     reservations: str
+    stock_keys: str
+    ledger_keys: str
     cache_ttl_s: float
     single_flight: bool
     lease: bool
@@ -70,6 +72,8 @@ class PolicySet:
             "sql_batching": ("per_item", "batched"),
             "rpc_batching": ("per_item", "batched"),
             "reservations": ("alone", "together"),
+            "stock_keys": ("one", "sharded"),
+            "ledger_keys": ("sequential", "random"),
             "retry_on": ("unavailable", "any_failure"),
         }
     )

@@ -12,9 +12,10 @@ from sqlalchemy.pool import NullPool
 
 from cockroach import migrations
 from cockroach.embedded import EmbeddedCluster
+from cockroach.migrations.versions import r0006_stock_by_shard as r0006
 from cockroach.schema.cockroachdb import CockroachLayout
 from cockroach.schema.ddl import Layout
-from cockroach.schema.declare import SchemaSpec
+from cockroach.schema.declare import SchemaSpec, TableSpec
 from cockroach.schema.embedded import EmbeddedLayout
 from cockroach.schema.naive import NAIVE
 from cockroach.schema.postgres import PostgresLayout
@@ -85,6 +86,27 @@ select 'eu', gen_random_uuid(), '00000000-0000-4000-8000-000000000001', n::text,
 """
 
 
+# Spread as the shop spreads it, on one row only, and on a row that is not the first.
+STOCK = (
+    (
+        "insert into {stock} (crdb_region, product_id, available, shard) "
+        "select 'eu', 'split', 10 + n, n from generate_series(0, 7) as n"
+    ),
+    "insert into {stock} (crdb_region, product_id, available) values ('eu', 'one', 5)",
+    (
+        "insert into {stock} (crdb_region, product_id, available, shard) "
+        "values ('eu', 'lost-0', 7, 3), ('eu', 'none', 0, 0), ('eu', 'none', 0, 1)"
+    ),
+)
+
+
+def _goods(connection: Connection, stock: str) -> dict[str, int]:
+    found = connection.exec_driver_sql(
+        f"select product_id, sum(available) from {stock} group by product_id"
+    )
+    return {row[0]: int(row[1]) for row in found}
+
+
 def _indexes(connection: Connection) -> dict[str, str]:
     found = connection.exec_driver_sql(
         "select indexname, indexdef from pg_indexes "
@@ -96,6 +118,10 @@ def _indexes(connection: Connection) -> dict[str, str]:
 def _back_and_forth(connection: Connection, layout: Layout, orders: str) -> None:
     """Step down to the first revision and up again, with orders in the table."""
     connection.exec_driver_sql(ORDER.format(orders=orders))
+    stock = layout.own_rows("stock")
+    for statement in STOCK:
+        connection.exec_driver_sql(statement.format(stock=stock))
+    goods = _goods(connection, stock)
     newest = _indexes(connection)
     known = migrations.revisions()
     for revision in reversed(known[:-1]):
@@ -103,12 +129,17 @@ def _back_and_forth(connection: Connection, layout: Layout, orders: str) -> None
         assert migrations.current(connection) == revision
         assert migrations.state(connection) == "older"
     oldest = _indexes(connection)
+    rows = connection.exec_driver_sql(f"select count(*) from {stock}").scalar_one()
+    assert _goods(connection, stock) == goods
+    assert rows == len(goods)
     for revision in known[1:]:
         migrations.upgrade(connection, layout, revision)
         assert migrations.current(connection) == revision
     counted = connection.exec_driver_sql(f"select count(*) from {orders}").scalar_one()
 
     assert counted >= 100
+    assert _goods(connection, stock) == goods
+    assert goods["lost-0"] == 7
     assert _indexes(connection) == newest
     assert {"orders_by_state"} <= set(oldest) - set(newest)
     assert {"orders_by_state_sharded", "products_by_category"} <= set(newest)
@@ -139,6 +170,34 @@ def test_a_plain_postgresql_goes_through_every_revision_with_its_data(
     _back_and_forth(plain_database, PostgresLayout(), "orders")
 
 
+def _columns(connection: Connection) -> dict[str, list[tuple[str, ...]]]:
+    found = connection.exec_driver_sql(
+        "select table_name, column_name, data_type, is_nullable, column_default "
+        "from information_schema.columns where table_schema = 'public' "
+        "and table_name <> 'alembic_version' order by table_name, ordinal_position"
+    )
+    made: dict[str, list[tuple[str, ...]]] = {}
+    for row in found:
+        made.setdefault(row[0], []).append(tuple(row[1:]))
+    return made
+
+
+def test_a_broken_off_way_back_loses_no_goods(plain_database: Connection) -> None:
+    """Each statement commits itself on CockroachDB, and is repeated after a break."""
+    run = plain_database.exec_driver_sql
+    migrations.upgrade(plain_database, PostgresLayout())
+    for statement in STOCK:
+        run(statement.format(stock="stock"))
+    goods = _goods(plain_database, "stock")
+    for _ in range(3):
+        for statement in (r0006._GATHER, r0006._CLEAR, r0006._GATHER):
+            run(statement.format(stock="stock"))
+            assert _goods(plain_database, "stock") == goods
+    migrations.downgrade(plain_database, PostgresLayout(), "0005")
+
+    assert _goods(plain_database, "stock") == goods
+
+
 def test_the_revisions_end_where_the_declaration_stands(
     plain_database: Connection,
 ) -> None:
@@ -147,11 +206,14 @@ def test_the_revisions_end_where_the_declaration_stands(
     for revision in migrations.revisions():
         migrations.upgrade(plain_database, PostgresLayout(), revision)
     stepwise = _indexes(plain_database)
+    columns = _columns(plain_database)
     migrations.downgrade(plain_database, PostgresLayout())
     for statement in PostgresLayout().create():
         plain_database.exec_driver_sql(statement)
 
     assert _indexes(plain_database) == stepwise
+    assert _columns(plain_database) == columns
+    assert ("shard", "bigint", "NO", "0") in columns["stock"]
 
 
 @pytest.mark.parametrize("move", [migrations.upgrade, migrations.downgrade])
@@ -193,6 +255,21 @@ def test_the_ddl_of_cockroachdb_is_sound_but_for_its_localities(
             for change in (layout.make_index, layout.drop_index):
                 for statement in change(index.name):
                     run(portable(statement))
+        for statement in _there_and_back(layout, table):
+            run(portable(statement))
+        found = [c["name"] for c in inspect(plain_database).get_columns(name)]
+        assert found == list(table.column_names)
+
+
+def _there_and_back(layout: CockroachLayout, table: TableSpec) -> Iterator[str]:
+    """Take a table's later columns and its new key away, and give them again."""
+    if table.former_key is not None:
+        yield from layout.set_key(table.name, "0001")
+    for change in (layout.drop_column, layout.add_column):
+        for column in table.later:
+            yield from change(table.name, column.name)
+    if table.former_key is not None:
+        yield from layout.set_key(table.name, table.former_key.until)
 
 
 def test_split_points_are_values_of_their_keys(plain_database: Connection) -> None:

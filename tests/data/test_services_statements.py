@@ -27,8 +27,8 @@ WORDS = set(
         r"\w+",
         """
         ALL AND ANY ARRAY AS ASC BY CASE CONFLICT CROSS DELETE DESC DISTINCT DO ELSE END
-        EXISTS FROM IN INNER INSERT INTO IS JOIN LEFT LIMIT NOT NOTHING NULL ON OR ORDER
-        OUTER RETURNING SELECT SET THEN UNION UPDATE VALUES WHEN WHERE WITH
+        EXISTS FROM GROUP IN INNER INSERT INTO IS JOIN LEFT LIMIT NOT NOTHING NULL ON OR
+        ORDER OUTER RETURNING SELECT SET THEN UNION UPDATE VALUES WHEN WHERE WITH
         """,
     )
 )
@@ -45,7 +45,7 @@ TYPES = {
     "VARCHAR",
     "VARCHAR[]",
 }
-FUNCTIONS = {"any", "array", "count", "jsonb_to_recordset", "unnest"}
+FUNCTIONS = {"any", "array", "count", "jsonb_to_recordset", "sum", "unnest"}
 OPERATORS = set(re.findall(r"\S+", "= < > <= >= != - + * || , . ( ) ;"))
 _TYPE = r"TIMESTAMP WITH TIME ZONE|[A-Z]+(?:\[\])?"
 # The columns of a function's rows, typed or not.

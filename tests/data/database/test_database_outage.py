@@ -29,7 +29,11 @@ CUSTOMER = select(customers).where(
     customers.c.crdb_region == bindparam("region"), customers.c.id == bindparam("id")
 )
 ME = {"region": "eu", "id": ids.customer_id("eu", 3).uuid}
-P2 = (stock.c.crdb_region == "eu", stock.c.product_id == "P0002")
+P2 = (
+    stock.c.crdb_region == "eu",
+    stock.c.product_id == "P0002",
+    stock.c.shard == 0,
+)
 CLIENT = SpanKind.CLIENT
 LINKS = ("sql-eu-to-eu-a", "sql-eu-to-eu-b")
 

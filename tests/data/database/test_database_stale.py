@@ -18,7 +18,11 @@ CUSTOMER = select(customers.c.name).where(
     customers.c.crdb_region == bindparam("region"), customers.c.id == bindparam("id")
 )
 EU = {"region": "eu", "id": ids.customer_id("eu", 3).uuid}
-P7 = (stock.c.crdb_region == "eu", stock.c.product_id == "P0007")
+P7 = (
+    stock.c.crdb_region == "eu",
+    stock.c.product_id == "P0007",
+    stock.c.shard == 0,
+)
 AVAILABLE = select(stock.c.available).where(*P7)
 
 

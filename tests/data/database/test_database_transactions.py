@@ -23,7 +23,11 @@ from cockroach.testing import inject
 from resilience import BudgetConfig, RetryRefused, RetryScheduled, deadline_scope
 from resilience.testing import RecordingListener
 
-P9 = (stock.c.crdb_region == "eu", stock.c.product_id == "P0009")
+P9 = (
+    stock.c.crdb_region == "eu",
+    stock.c.product_id == "P0009",
+    stock.c.shard == 0,
+)
 LEFT = select(stock.c.available).where(*P9)
 TAKE = update(stock).where(*P9).values(available=stock.c.available - 1)
 WHOSE = ids.customer_id("eu", 3).uuid

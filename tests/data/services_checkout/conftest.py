@@ -62,16 +62,19 @@ class Tables:
 
     def set_stock(self, product: str, available: int, region: str) -> None:
         self._session.execute(
-            "update stock set available = %s "
+            "update stock set available = case when shard = 0 then %s else 0 end "
             "where crdb_region = %s and product_id = %s",
             (available, region, product),
         )
 
     def stock(self, product: str, region: str = "eu") -> int:
-        return self.one(
-            "select available from stock where crdb_region = %s and product_id = %s",
-            region,
-            product,
+        return int(
+            self.one(
+                "select sum(available) from stock "
+                "where crdb_region = %s and product_id = %s",
+                region,
+                product,
+            )
         )
 
     def money(self, order: PublicId) -> tuple[int, int, int]:

@@ -1,12 +1,15 @@
 """Payments over the wire, with a real acquirer and a real ledger."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
 
 from cockroach.ids import new_id
+from cockroach.testing import inject
 from protos.shop.v1 import common_pb2
 from protos.shop.v1 import payments_pb2 as pb
+from services.payments.domain import journal
 
 PROFILES = pytest.mark.parametrize("profile", ["sick", "cured"])
 SERVICES = ("acquirer", "payments")
@@ -124,6 +127,75 @@ async def test_declined_and_reused_are_told_apart(open_shop, tables, refused, pr
         tables().state("payments", declined),
         tables().state("payments", order),
     )
+
+
+async def test_bookings_at_once_are_numbered_without_a_gap(open_shop, tables):
+    """Each pays once, whoever lost to whom; in each journal the numbers are in line."""
+    orders = [new_id("eu") for _ in range(10)]
+    async with open_shop("sick", services=SERVICES, transaction_attempts=50) as shop:
+        for order in orders:
+            await shop.payments.Authorise(authorise(order))
+        await asyncio.gather(
+            *(shop.payments.Capture(capture(order)) for order in orders * 2)
+        )
+        await asyncio.gather(
+            *(shop.payments.Refund(refund(order)) for order in orders[:4])
+        )
+    journals: dict[tuple[UUID, UUID], list[int]] = {}
+    for row in tables().rows(
+        "select id, order_id from ledger_entries where crdb_region = 'eu' "
+        "and order_id = any(%s) order by id",
+        [order.uuid for order in orders],
+    ):
+        journals.setdefault(journal(row["order_id"]), []).append(row["id"].int)
+
+    assert [(4, 0, 0)] * 4 + [(2, 0, 500)] * 6 == [tables().money(o) for o in orders]
+    assert 28 == sum(len(numbers) for numbers in journals.values())
+    for (first, last), numbers in journals.items():
+        assert list(range(numbers[0], numbers[0] + len(numbers))) == numbers
+        assert first.int <= numbers[0] < numbers[-1] <= last.int
+
+
+async def test_a_number_that_was_taken_is_a_conflict_and_no_failure(
+    open_shop, tables, refused
+):
+    """Told as a duplicate, the booking is done again with the next number, once.
+
+    With a random key a duplicate is none of that, and the whole is taken back.
+    """
+    one, other = new_id("eu"), new_id("eu")
+    taken = {"at": "statement", "matching": "INSERT INTO ledger_entries"}
+    async with open_shop("sick", services=SERVICES) as shop:
+        for order in (one, other):
+            await shop.payments.Authorise(authorise(order))
+        with inject("23505", times=2, **taken) as fault:
+            await shop.payments.Capture(capture(one))
+        numbered = tables().money(one)
+        shop.set_policies(ledger_keys="random", retry_attempts=1)
+        with inject("23505", **taken):
+            await refused(shop.payments.Capture(capture(other)))
+
+    assert 2 == fault.struck
+    assert (2, 0, 500) == numbered
+    assert (0, 0, 0) == tables().money(other)
+    assert "authorised" == tables().state("payments", other)
+
+
+async def test_keys_may_change_between_capture_and_refund(open_shop, tables):
+    """Random keys and numbers stand in one ledger; nothing is booked twice."""
+    orders = [new_id("eu") for _ in range(4)]
+    async with open_shop("cured", services=SERVICES) as shop:
+        for keys in ("random", "sequential", "random"):
+            shop.set_policies(ledger_keys=keys)
+            for order in orders[:2] if keys == "random" else orders:
+                await shop.payments.Authorise(authorise(order))
+                await shop.payments.Capture(capture(order))
+        for order, keys in zip(orders, ("random", "sequential") * 2, strict=True):
+            shop.set_policies(ledger_keys=keys)
+            for _ in range(2):
+                await shop.payments.Refund(refund(order))
+
+    assert [(4, 0, 0)] * 4 == [tables().money(order) for order in orders]
 
 
 async def test_an_acquirer_away_is_a_failure_with_nothing_written(

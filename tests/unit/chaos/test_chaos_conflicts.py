@@ -58,3 +58,50 @@ def test_buyers_do_not_lose(world, count, lost, passed):
     checkouts(world, count, lost=lost)
 
     assert CURES["buyers_do_not_lose"](world.scene(), FEW).passed is passed
+
+
+BOOKS = {"table": "ledger_entries"}
+
+
+def bookings(world, count, *, lost=0, name="INSERT ledger_entries", state="40001"):
+    """Checkouts that book, the first `lost` of them with a booking that is lost."""
+    for n in range(count):
+        one = world.journey(1021 + n / 10)
+        if n < lost:
+            span = world.sql(name, 1021 + n / 10, trace=one.trace_id)
+            span.attributes[names.DB_STATUS] = state
+        world.sql("INSERT ledger_entries", 1021 + n / 10, trace=one.trace_id)
+
+
+@pytest.mark.parametrize(
+    ("lost", "name", "state", "passed"),
+    [
+        (4, "INSERT ledger_entries", "40001", True),
+        (4, "SELECT ledger_entries", "40001", True),
+        (4, "INSERT ledger_entries", "23505", True),
+        (1, "INSERT ledger_entries", "40001", False),
+        # A booking that was wrong lost to nobody, and stock is another matter.
+        (4, "INSERT ledger_entries", "23514", False),
+        (4, "UPDATE stock", "40001", False),
+    ],
+)
+def test_bookings_lose_to_each_other(world, lost, name, state, passed):
+    """Conflicts in the ledger by their SQLSTATE, in traces of checkouts."""
+    bookings(world, 20, lost=lost, name=name, state=state)
+    bounds = BOOKS | {"at_least": 0.2}
+    found = DISEASES["bookings_lose_to_each_other"](world.scene(), bounds)
+
+    assert found.passed is passed
+
+
+@pytest.mark.parametrize(
+    ("count", "lost", "passed"), [(40, 0, True), (40, 1, False), (19, 0, False)]
+)
+def test_bookings_do_not_lose(world, count, lost, passed):
+    """Not one, among checkouts enough that did book."""
+    bookings(world, count, lost=lost)
+    for n in range(30):
+        world.journey(1022 + n / 10)
+    bounds = BOOKS | {"at_most": 0.0, "min_checkouts": 20}
+
+    assert CURES["bookings_do_not_lose"](world.scene(), bounds).passed is passed

@@ -24,11 +24,12 @@ def test_one_statement_without_returning(dialect) -> None:
 
     region = "TEXT" if dialect.name == "postgresql" else "crdb_internal_region"
     assert made == (
-        "INSERT INTO stock (crdb_region, product_id, available) "
+        "INSERT INTO stock (crdb_region, product_id, available, shard) "
         f"SELECT CAST(given.crdb_region AS {region}) AS crdb_region, "
-        "given.product_id, given.available "
+        "given.product_id, given.available, given.shard "
         "FROM unnest(%(crdb_region)s::TEXT[], %(product_id)s::TEXT[], "
-        "%(available)s::BIGINT[]) AS given(crdb_region, product_id, available) "
+        "%(available)s::BIGINT[], %(shard)s::BIGINT[]) "
+        "AS given(crdb_region, product_id, available, shard) "
         "ON CONFLICT DO NOTHING"
     )
 

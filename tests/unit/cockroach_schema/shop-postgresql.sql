@@ -110,7 +110,8 @@ create table stock (
   crdb_region TEXT NOT NULL,
   product_id TEXT NOT NULL,
   available BIGINT NOT NULL,
-  constraint stock_pkey primary key (crdb_region, product_id),
+  shard BIGINT DEFAULT 0 NOT NULL,
+  constraint stock_pkey primary key (crdb_region, product_id, shard),
   constraint stock_available_check check (available >= 0)
 );
 

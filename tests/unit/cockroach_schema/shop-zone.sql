@@ -118,7 +118,8 @@ create table if not exists stock (
   crdb_region crdb_internal_region NOT NULL,
   product_id TEXT NOT NULL,
   available BIGINT NOT NULL,
-  constraint stock_pkey primary key (crdb_region, product_id),
+  shard BIGINT DEFAULT 0 NOT NULL,
+  constraint stock_pkey primary key (crdb_region, product_id, shard),
   constraint stock_available_check check (available >= 0)
 ) locality regional by row;
 

@@ -14,6 +14,7 @@ from cockroach.schema import ddl
 from cockroach.schema.__main__ import main
 from cockroach.schema.cockroachdb import CockroachLayout
 from cockroach.schema.ddl import POSTGRESQL
+from cockroach.schema.declare import TableSpec
 from cockroach.schema.embedded import EmbeddedLayout
 from cockroach.schema.naive import NAIVE
 from cockroach.schema.postgres import PostgresLayout
@@ -33,7 +34,8 @@ CONSTRAINT = (
     rf"constraint {NAME} (?:primary key {LIST}|unique {LIST}|check \({NAME} >=? 0\)"
     rf"|foreign key {LIST} references {NAME} {LIST})"
 )
-PART = rf"(?:{CONSTRAINT}|{NAME} {TYPE}(?: not null)?)"
+COLUMN = rf"{NAME} {TYPE}(?: default \d+)?(?: not null)?"
+PART = rf"(?:{CONSTRAINT}|{COLUMN})"
 LOCALITY = rf'(?:regional by row|global|regional by table in "{NAME}")'
 KEYS = rf"\({NAME}(?: desc)?(?:, {NAME}(?: desc)?)*\)"
 SHARDS = r"using hash with \(bucket_count = \d+\)"
@@ -50,6 +52,12 @@ FORMS = (
     rf"create index if not exists {NAME} on {NAME} {KEYS}(?: {SHARDS})?",
     rf"drop index if exists {NAME}@{NAME}",
     rf"drop table if exists {NAME}",
+    rf"alter table {NAME} add column if not exists {COLUMN}",
+    rf"alter table {NAME} drop column if exists {NAME}",
+    (
+        rf"alter table {NAME} drop constraint {NAME}, "
+        rf"add constraint {NAME} primary key {LIST}"
+    ),
     (
         rf"alter {WHOSE} split at values {POINT}(?:, {POINT})*"
         r" with expiration '\d+ days'::interval"
@@ -69,11 +77,24 @@ def _index_changes(name: str) -> list[str]:
     return [*layout.make_index(name), *layout.drop_index(name)]
 
 
+def _table_changes(table: TableSpec) -> list[str]:
+    layout = CockroachLayout()
+    changes = []
+    for column in table.later:
+        changes += layout.add_column(table.name, column.name)
+        changes += layout.drop_column(table.name, column.name)
+    if table.former_key is not None:
+        changes += layout.set_key(table.name, table.former_key.until)
+        changes += layout.set_key(table.name, "0001")
+    return changes
+
+
 EVERY = [
     *(s for n, one in LAYOUTS.items() if "postgresql" not in n for s in one.create()),
     *CockroachLayout().presplit(14),
     *CockroachLayout().drop(),
     *(s for t in SHOP.tables for i in t.indexes for s in _index_changes(i.name)),
+    *(s for t in SHOP.tables for s in _table_changes(t)),
 ]
 
 
@@ -144,6 +165,9 @@ def test_every_statement_has_a_form_that_cockroachdb_knows(statement: str) -> No
         "alter table t split at values ('us') with expiration '1 days'::interval",
         "alter table t split at values ('us', 'a')",
         "drop index if exists i",
+        "alter table t add column a bigint not null",
+        "alter table t drop constraint t_pkey",
+        "alter table t alter primary key using columns (a, b)",
         "drop database shop",
     ],
 )
@@ -219,7 +243,20 @@ def test_migrations_write_the_same_script_without_a_database() -> None:
     """The offline script holds every statement of the layout and the version."""
     script = migrations.script(CockroachLayout())
 
-    assert all(f"{s};" in script for s in CockroachLayout().create())
+    later = [s for t in SHOP.tables for i in t.indexes for s in _index_changes(i.name)]
+    newest = {*CockroachLayout().create()} - {*CockroachLayout().create("0001")}
+    changed = {s for s in newest if s.startswith("create table if not exists stock")}
+
+    assert all(f"{s};" in script for s in CockroachLayout().create("0001"))
+    assert newest - changed <= {*later}
+    assert all(f"{s};" in script for s in newest - changed)
+    assert (
+        "alter table stock add column if not exists shard BIGINT DEFAULT 0 NOT NULL;"
+    ) in script
+    assert (
+        "alter table stock drop constraint stock_pkey, add constraint stock_pkey "
+        "primary key (crdb_region, product_id, shard);"
+    ) in script
     assert "drop index if exists orders@orders_by_state;" in script
     assert migrations.head() in script
 
@@ -283,10 +320,13 @@ def _before(revision: str) -> str:
 
 
 def test_the_revisions_make_what_the_declaration_says() -> None:
-    """Every index with a birth or an end has its revision, and no other has one."""
+    """Whatever has a birth or an end has its revision, and nothing else has one."""
     told = set()
     for table in SHOP.tables:
         for index in table.indexes:
             told |= {index.since, index.until}
+        told |= {column.since for column in table.columns}
+        if table.former_key is not None:
+            told.add(table.former_key.until)
 
     assert {*migrations.revisions()} == told - {None}

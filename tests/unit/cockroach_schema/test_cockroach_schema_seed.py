@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from cockroach.schema.tables import shop
+from cockroach.schema.tables import STOCK_SHARDS, shop
 from cockroach.seed import SeedData, generate
 from cockroach.topology import REGIONS
 
@@ -71,9 +71,14 @@ def test_the_first_products_are_the_popular_ones(data: SeedData) -> None:
 
 def test_some_products_can_run_out(data: SeedData) -> None:
     """One product is sold out and one is the last of its kind."""
-    stock = {row[1]: int(row[2]) for row in _rows(data.regional["asia"]["stock"])}
+    rows = _rows(data.regional["asia"]["stock"])
+    stock: Counter[str] = Counter()
+    for _, product, available, _shard in rows:
+        stock[product] += int(available)
 
     assert (stock["P0500"], stock["P0499"], stock["P0001"]) == (0, 1, 100_000)
+    shards = [row[3] for row in rows if row[1] == "P0001"]
+    assert [str(n) for n in range(STOCK_SHARDS)] == shards
 
 
 def test_corporate_customers_have_contracts_with_prices(data: SeedData) -> None:

@@ -1,6 +1,7 @@
 """Orders that share a transaction are taken, refused and finished each by itself."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
@@ -14,11 +15,16 @@ LINES = (Line("P0001", 2),)
 
 
 class FakeDatabase:
-    """One transaction that answers each order's statement by what `rows` says."""
+    """One transaction that answers each order's statement by what `rows` says.
+
+    A fresh one takes all; one with neither state nor fresh finds its shard short.
+    """
 
     def __init__(self, lost=0):
         self.rows = {}
         self.asked = []
+        self.shards = set()
+        self.left = {"P0001": 1}
         self.transactions = 0
         self._lost = lost
 
@@ -31,12 +37,18 @@ class FakeDatabase:
             found = await work(self)
         return found
 
-    async def fetch(self, statement, params):
+    async def fetch(self, *asked):
+        statement, params = asked[-2:]
+        if statement is sql.AVAILABLE:
+            return [
+                SimpleNamespace(product_id=product, available=Decimal(count))
+                for product, count in self.left.items()
+                if product in params["products"]
+            ]
         self.asked.append((statement, params["order"]))
+        self.shards.add(params["from_shard"])
         state, fresh = self.rows.get(params["order"], (None, 1))
-        available = 5 if fresh or state else 1
-        row = {"fresh": fresh, "state": state, "available": available, "lines": []}
-        return [SimpleNamespace(**row, product_id="P0001")]
+        return [SimpleNamespace(fresh=fresh, state=state, lines=[])]
 
 
 @pytest.fixture
@@ -52,13 +64,16 @@ async def test_a_refused_order_leaves_the_others_alone(orders):
     """Short of stock or closed, each hears of it, and the transaction goes on."""
     database = FakeDatabase()
     database.rows = {orders[1].uuid: (None, 0), orders[2].uuid: ("released", 0)}
-    found = await store(database).reserve_together([(one, LINES) for one in orders])
+    found = await store(database).reserve_together(
+        [(one, LINES) for one in orders], shards=8
+    )
 
     assert (None, None) == (found[0], found[3])
     assert isinstance(found[1], OutOfStockError)
     assert isinstance(found[2], ReservationClosedError)
     assert 1 == database.transactions
     assert [(sql.RESERVE, one.uuid) for one in orders] == database.asked
+    assert {orders[0].uuid.int % 8} == database.shards
 
 
 async def test_a_repeated_order_is_taken_once(orders):
@@ -67,7 +82,7 @@ async def test_a_repeated_order_is_taken_once(orders):
     database.rows = {orders[0].uuid: ("committed", 0)}
 
     assert [None, None] == await store(database).reserve_together(
-        [(one, LINES) for one in orders[:2]]
+        [(one, LINES) for one in orders[:2]], shards=8
     )
     assert 1 == database.transactions
 
@@ -79,11 +94,11 @@ async def test_an_order_begun_line_by_line_is_finished_by_itself(orders):
     inventory = store(database)
     finished = []
 
-    async def reserve_each(order, lines):
+    async def reserve_each(order, lines, *, shards):
         finished.append((order, tuple(lines)))
 
     inventory.reserve_each = reserve_each
-    found = await inventory.reserve_together([(one, LINES) for one in orders])
+    found = await inventory.reserve_together([(one, LINES) for one in orders], shards=8)
 
     assert [None] * 4 == found
     assert [(orders[1], LINES)] == finished
@@ -96,11 +111,50 @@ async def test_a_lost_transaction_tells_each_outcome_once(orders):
     inventory = store(database)
     finished = []
 
-    async def reserve_each(order, lines):
+    async def reserve_each(order, lines, *, shards):
         finished.append(order)
 
     inventory.reserve_each = reserve_each
-    found = await inventory.reserve_together([(one, LINES) for one in orders])
+    found = await inventory.reserve_together([(one, LINES) for one in orders], shards=8)
 
     assert [None] * 4 == found
     assert [orders[1]] == finished
+
+
+async def test_an_order_whose_shard_is_short_is_taken_from_the_others(orders):
+    """There is enough in all: it goes by itself, and the rest of its batch is done."""
+    database = FakeDatabase()
+    database.rows = {orders[1].uuid: (None, 0)}
+    database.left = {"P0001": 2}
+    inventory = store(database)
+    finished = []
+
+    async def reserve_each(order, lines, *, shards):
+        finished.append((order, tuple(lines), shards))
+
+    inventory.reserve_each = reserve_each
+    found = await inventory.reserve_together([(one, LINES) for one in orders], shards=8)
+
+    assert [None] * 4 == found
+    assert [(orders[1], LINES, 8)] == finished
+
+
+async def test_a_lone_order_is_refused_by_the_sum_and_not_by_its_shard(orders):
+    """A short shard is no refusal; too little in all is, without a transaction."""
+    database = FakeDatabase()
+    database.rows = {orders[0].uuid: (None, 0)}
+    inventory = store(database)
+    finished = []
+
+    async def reserve_each(order, lines, *, shards):
+        finished.append(order)
+
+    inventory.reserve_each = reserve_each
+    with pytest.raises(OutOfStockError, match="P0001"):
+        await inventory.reserve_all(orders[0], LINES, shards=8)
+    assert [] == finished
+    database.left = {"P0001": 2}
+    await inventory.reserve_all(orders[0], LINES, shards=8)
+
+    assert [orders[0]] == finished
+    assert 0 == database.transactions
