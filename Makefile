@@ -8,8 +8,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROTOS := $(wildcard protos/shop/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-cockroach sceptic drills dist-check lint wheel
-.PHONY: protos clean
+.PHONY: help install demo test test-cockroach sceptic experiments drills dist-check lint
+.PHONY: wheel protos clean
 
 help:  ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -38,6 +38,9 @@ test-cockroach: $(VENV)/dev.stamp  ## The data suite on the database that COCKRO
 
 sceptic: $(VENV)/dev.stamp  ## The proof that the proof is sound; a quarter of an hour
 	@$(BIN)/python -m pytest -m sceptic
+
+experiments: $(VENV)/dev.stamp  ## Every experiment, and without the cure it is about; half an hour
+	@$(BIN)/python -m pytest -m "experiment and not cockroach"
 
 drills: $(VENV)/dev.stamp  ## Every drill with every fault, and what must not pass; five minutes
 	@$(BIN)/python -m pytest -m drill

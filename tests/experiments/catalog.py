@@ -1,0 +1,19 @@
+"""What the suite plays of each experiment, or where else it is played."""
+
+from __future__ import annotations
+
+#: The cure that the experiment is about, and the check that is red without it.
+MISSED = {
+    "add-capacity": ("locality-routing", "capacity_is_not_missed"),
+    "chatty-checkout": ("batching", "few_statements_per_checkout"),
+    "contract-prices": ("local-schema", "pages_stay_in_their_region"),
+    "hot-key": ("hot-keys", "buyers_do_not_lose"),
+    "pool-exhaustion": ("bounded-pools", "pool_waits_are_bounded"),
+    "slow-gateway": ("weighted-routing", "slow_gateway_is_left"),
+    "wrong-gateway": ("locality-routing", "statements_stay_home"),
+}
+#: Those that it leaves to others, and why.
+ELSEWHERE = {
+    "range-split": "only CockroachDB has ranges: played where COCKROACH_URL names one",
+    "slow-database": "the sceptic's suite plays it with each cure taken away",
+}
