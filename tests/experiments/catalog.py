@@ -17,3 +17,7 @@ ELSEWHERE = {
     "range-split": "only CockroachDB has ranges: played where COCKROACH_URL names one",
     "slow-database": "the sceptic's suite plays it with each cure taken away",
 }
+#: Those that need no links to the database, so that one given by URL will do.
+GIVEN = ("chatty-checkout",)
+#: What sick cannot show there where rows are near: it waits for distance alone.
+NEEDS_DISTANCE = {"chatty-checkout": {"affected_wait_p95"}}
