@@ -27,12 +27,12 @@ class Settings:
     `slo`, `validity`, `proof` and `checks` hold the experiment's bounds; only the
     experiment file knows their values. A `stress` raises the load while the fault is
     there, or in its place: the bounds of `proof` say which of them is to be measured.
-    A `scaler` adds gateways meanwhile, in the place of both. `needs` says on what
-    database alone it can be played: one kind of it, or "links" for one that the lab's
-    links lead to; empty for any.
+    A `scaler` adds gateways meanwhile, in the place of both. `needs` names the only
+    database on which it can be played, empty for any.
     Those are hit whose home is `region`, an empty one for everybody, and of them only
     who makes one of `affected_journeys`, if any are named. With a `gateway` the fault
-    is on that one of the region's gateways.
+    is on that one of the region's gateways. Who `needs` "links" needs a database that
+    the lab's links lead to.
     """
 
     scenario: str
