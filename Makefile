@@ -33,7 +33,7 @@ demo: install  ## Three regions, one slow database: sick, then cured, then the v
 test: $(VENV)/dev.stamp  ## The test suite
 	@$(BIN)/python -m pytest
 
-test-cockroach: $(VENV)/dev.stamp  ## The data suite on the database that COCKROACH_URL names
+test-cockroach: $(VENV)/dev.stamp  ## The data suite and experiments on the database that COCKROACH_URL names
 	@$(BIN)/python -m pytest -m cockroach
 
 sceptic: $(VENV)/dev.stamp  ## The proof that the proof is sound; a quarter of an hour

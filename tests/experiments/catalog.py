@@ -14,10 +14,13 @@ MISSED = {
 }
 #: Those that it leaves to others, and why.
 ELSEWHERE = {
-    "range-split": "only CockroachDB has ranges: played where COCKROACH_URL names one",
+    "range-split": "only CockroachDB has ranges: cured where COCKROACH_URL names one",
     "slow-database": "the sceptic's suite plays it with each cure taken away",
 }
 #: Those that need no links to the database, so that one given by URL will do.
-GIVEN = ("chatty-checkout",)
+GIVEN = ("chatty-checkout", "hot-key")
 #: What sick cannot show there where rows are near: it waits for distance alone.
-NEEDS_DISTANCE = {"chatty-checkout": {"affected_wait_p95"}}
+NEEDS_DISTANCE = {
+    "chatty-checkout": {"affected_wait_p95"},
+    "hot-key": {"affected_wait_p95"},
+}

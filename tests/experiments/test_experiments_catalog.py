@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from chaos import experiments
+from chaos import experiments, preflight
 from lab import profiles
-from tests.experiments.catalog import ELSEWHERE, MISSED
+from tests.experiments.catalog import ELSEWHERE, GIVEN, MISSED, NEEDS_DISTANCE
 
 
 def test_every_experiment_is_accounted_for():
@@ -25,3 +25,16 @@ def test_the_missed_cure_and_check_are_the_experiments(name, missed):
 
     assert cure in profiles.CURE_NAMES
     assert check in document["configuration"]["checks"]["cured"]
+
+
+def test_whatever_a_given_database_can_show_is_played_there():
+    """Every experiment that says of no need is; the others could not be."""
+    fits = {
+        name
+        for name, path in experiments.available().items()
+        if not preflight.unfit(
+            json.loads(path.read_text())["configuration"].get("needs", ""), "postgres"
+        )
+    }
+
+    assert fits == {*GIVEN} == {*NEEDS_DISTANCE}

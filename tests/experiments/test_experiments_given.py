@@ -1,7 +1,7 @@
 """Experiments that need no links, on a database given by URL.
 
 One plain PostgreSQL server is started for them, and where COCKROACH_URL names a
-database they are played on that one, too.
+database they are played on that one, too. What needs CockroachDB is played there only.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
+from cockroach.schema.cockroachdb import CockroachLayout
+from cockroach.schema.tables import SHOP
 from lab.commands.cockroach import URL_VARIABLE
 from tests import given, plain_postgres
 from tests.command import failed
@@ -61,3 +64,25 @@ def test_without_its_cure_it_is_red_there_too(play, url, name):
     (result,) = told["results"]
     assert check in failed(result["profiles"]["cured"]), told["said"]
     assert ("fail", 1) == (told["verdict"], told["exit"])
+
+
+@pytest.mark.cockroach
+@pytest.mark.skipif(not os.environ.get(given.URL_VARIABLE), reason=given.WITHOUT)
+def test_ranges_that_were_split_before_are_not_split_at_a_peak(play):
+    """Cured is what the card tells to do before a campaign: the splits that it names.
+
+    That ranges are split without them is a matter of the cluster's size and settings.
+    """
+    external = given.filled()
+    if external.target.flavour != "cockroach":
+        pytest.skip("COCKROACH_URL names a PostgreSQL: only CockroachDB has ranges")
+    with psycopg.connect(external.admin()["us"], autocommit=True) as connection:
+        for statement in CockroachLayout(schema=SHOP).presplit(1):
+            connection.execute(statement.encode())
+    told = play(
+        *("range-split", "--profile", "cured"),
+        environ={URL_VARIABLE: os.environ[given.URL_VARIABLE]},
+    )
+
+    assert [] == told["invalid_reasons"], told["said"]
+    assert ("pass", 0) == (told["verdict"], told["exit"]), told["said"]
