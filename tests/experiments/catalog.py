@@ -19,8 +19,15 @@ ELSEWHERE = {
 }
 #: Those that need no links to the database, so that one given by URL will do.
 GIVEN = ("chatty-checkout", "hot-key")
-#: What sick cannot show there where rows are near: it waits for distance alone.
+#: What sick cannot show there where rows are near. Transactions of milliseconds do not
+#: meet at a hot row, so that its cure is not missed either.
 NEEDS_DISTANCE = {
     "chatty-checkout": {"affected_wait_p95"},
-    "hot-key": {"affected_wait_p95"},
+    "hot-key": {
+        "affected_wait_p95",
+        "buyers_lose_to_each_other",
+        "buyers_wait_for_locks",
+    },
 }
+#: Those whose cure is missed there all the same.
+MISSED_WHEREVER = ("chatty-checkout",)
