@@ -8,8 +8,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROTOS := $(wildcard protos/shop/v1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-cockroach sceptic drills soak dist-check lint wheel
-.PHONY: protos clean
+.PHONY: help install dev demo test test-cockroach sceptic experiments drills soak
+.PHONY: dist-check lint wheel protos clean
 
 help:  ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -27,17 +27,22 @@ $(VENV)/dev.stamp: $(VENV)/lab.stamp
 
 install: $(VENV)/lab.stamp  ## Install the lab into a virtual environment of its own
 
+dev: $(VENV)/dev.stamp  ## Install what its tests need as well
+
 demo: install  ## Three regions, one slow database: sick, then cured, then the verdict
 	@$(BIN)/seawall demo
 
 test: $(VENV)/dev.stamp  ## The test suite
 	@$(BIN)/python -m pytest
 
-test-cockroach: $(VENV)/dev.stamp  ## The data suite on the database that COCKROACH_URL names
+test-cockroach: $(VENV)/dev.stamp  ## The data suite and experiments on the database that COCKROACH_URL names
 	@$(BIN)/python -m pytest -m cockroach
 
 sceptic: $(VENV)/dev.stamp  ## The proof that the proof is sound; a quarter of an hour
 	@$(BIN)/python -m pytest -m sceptic
+
+experiments: $(VENV)/dev.stamp  ## Every experiment, and without the cure it is about; half an hour
+	@$(BIN)/python -m pytest -m "experiment and not cockroach"
 
 drills: $(VENV)/dev.stamp  ## Every drill with every fault, and what must not pass; five minutes
 	@$(BIN)/python -m pytest -m drill

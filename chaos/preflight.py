@@ -10,6 +10,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from chaos.lab_state import Lab, NoLabError, Service
 
 HEALTH_S = 5.0
+EMBEDDED = "embedded"
+# What an experiment needs whose fault or whose proof is on links to the database.
+LINKS = "links"
 
 
 class LabNotReadyError(RuntimeError):
@@ -29,12 +32,23 @@ def ask_health(service: Service) -> str:
     return str(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))
 
 
+def unfit(needs: str, flavour: str) -> str:
+    """Say why an experiment cannot be played on a database; empty when it can."""
+    if needs == LINKS and flavour != EMBEDDED:
+        return (
+            "needs links: its fault or its proof is on the links to the database, and "
+            "none of the lab's leads to a database given by URL"
+        )
+    if needs and needs not in {LINKS, flavour}:
+        return f"needs {needs}, and the lab's database is {flavour}"
+    return ""
+
+
 def database(lab: Lab, needs: str) -> None:
     """Raise LabNotReadyError when an experiment needs another database than is here."""
-    if needs and lab.flavour != needs:
-        raise LabNotReadyError(
-            f"this experiment needs {needs}, and the lab's database is {lab.flavour}"
-        )
+    why = unfit(needs, lab.flavour)
+    if why:
+        raise LabNotReadyError(f"this experiment {why}")
 
 
 def check(lab: Lab) -> None:

@@ -21,6 +21,7 @@ from chaos import (
     harvest,
     invariants,
     lab_state,
+    preflight,
     run_files,
     validity,
     verdict,
@@ -84,7 +85,9 @@ class Session:
         self._lost_before: harvest.Account | None = None
         self._lost: harvest.Account | None = None
         self._stock: dict[str, dict[str, int]] = {}
-        self._snapshots = Snapshots(lab.admin, needs=settings.needs)
+        self._snapshots = Snapshots(
+            lab.admin, needs=settings.needs, linked=lab.flavour == preflight.EMBEDDED
+        )
         self._findings: list[dict[str, Any]] = []
         self._ended = False
 

@@ -33,7 +33,8 @@ class Settings:
     be played, empty for any.
     Those are hit whose home is `region`, an empty one for everybody, and of them only
     who makes one of `affected_journeys`, if any are named. With a `gateway` the fault
-    is on that one of the region's gateways.
+    is on that one of the region's gateways. Who `needs` "links" needs a database that
+    the lab's links lead to.
     """
 
     scenario: str

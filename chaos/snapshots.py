@@ -16,10 +16,14 @@ BEGAN, ENDS = splits.BEGAN, splits.ENDS
 
 
 class Snapshots:
-    """Trips that the links have counted, and ranges where the database has some."""
+    """Trips that the links have counted, and ranges where the database has some.
 
-    def __init__(self, admin: Mapping[str, str], *, needs: str) -> None:
+    Without links to the database trips are not known; that is not the same as none.
+    """
+
+    def __init__(self, admin: Mapping[str, str], *, needs: str, linked: bool) -> None:
         self._admin = admin
+        self._linked = linked
         self._needs = needs
         self._taken: list[dict[str, Any]] = []
         self._ranges: list[RangeCount] = []
@@ -47,7 +51,7 @@ class Snapshots:
 
     def _trips(self) -> dict[str, Any] | None:
         by_name = {one["name"]: one for one in self._taken}
-        if {BEGAN, ENDS} - by_name.keys():
+        if not self._linked or {BEGAN, ENDS} - by_name.keys():
             return None
         began, ends = by_name[BEGAN], by_name[ENDS]
         return {

@@ -13,13 +13,17 @@ from resilience.balancing import Backend, Node, PeakEwma
 
 # A round trip measured longer ago than this may have become longer.
 _FORGET_S = 60.0
+# An estimate that fades takes the longer the worse it was; whoever was left for long
+# enough is looked at once more, and judged by that answer alone.
+_LOOK_AGAIN_S = 6.0
 
 
 class ResponseTimes:
     """Weighted response time of each gateway: peak EWMA times work in flight.
 
     The estimate is `resilience.balancing.PeakEwma`'s (Finagle's, in which a peak counts
-    at once and fades with `decay_s`, and failures never make a gateway look fast).
+    at once and fades with `decay_s`, and failures never make a gateway look fast). A
+    gateway that answered last, and nothing for six seconds, gets one statement again.
     """
 
     def __init__(
@@ -28,6 +32,7 @@ class ResponseTimes:
         self._clock = clock
         self._ewma = PeakEwma(decay_s=decay_s, clock=clock)
         self._nodes: dict[str, Node] = {}
+        self._answered_s: dict[str, float] = {}
 
     def __repr__(self) -> str:
         times = ", ".join(f"{n} {1e3 * self.score(n, 0):.1f}" for n in self._nodes)
@@ -35,21 +40,35 @@ class ResponseTimes:
 
     def answered(self, gateway: str, *, ok: bool, latency_s: float) -> None:
         """Take in an answer, or a refusal, that came after `latency_s` seconds."""
-        verdict = "success" if ok else "failure"
-        self._ewma.ended(self._node(gateway), verdict, latency_s)  # type: ignore[arg-type]
+        node = self._node(gateway)
+        if ok and self._left_for_long(gateway):
+            node.cost = 0.0
+        self._ewma.ended(node, "success" if ok else "failure", latency_s)
+        if ok:
+            self._answered_s[gateway] = self._clock()
+        else:
+            # Whoever fails is probed, and is not tried out with statements.
+            self._answered_s.pop(gateway, None)
 
     def score(self, gateway: str, in_flight: int) -> float:
         """Give the seconds that one more statement would take, 0 when not known."""
         node = self._nodes.get(gateway)
         if node is None or node.cost == 0.0:
             return 0.0
+        if not in_flight and self._left_for_long(gateway):
+            return 0.0
         node.pending = in_flight
         return self._ewma.score(node)
+
+    def _left_for_long(self, gateway: str) -> bool:
+        answered_s = self._answered_s.get(gateway)
+        return answered_s is not None and self._clock() - answered_s > _LOOK_AGAIN_S
 
     def forget(self, kept: Iterable[str]) -> None:
         """Forget the gateways that are not among `kept`."""
         names = set(kept)
         self._nodes = {n: node for n, node in self._nodes.items() if n in names}
+        self._answered_s = {n: s for n, s in self._answered_s.items() if n in names}
 
     def _node(self, gateway: str) -> Node:
         node = self._nodes.get(gateway)

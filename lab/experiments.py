@@ -25,7 +25,8 @@ KEPT_RUNS = 10
 def available() -> list[dict[str, str]]:
     """List the experiments by name, with their titles.
 
-    `needs` names the only database on which one can be played, empty for any.
+    `needs` says on what database alone one can be played, empty for any: one kind of
+    it, or "links" for one that the lab's links lead to.
     """
     rows = []
     for name, path in experiments.available().items():
@@ -112,10 +113,14 @@ def _on_a_new_lab(
         running = launcher.running(config, show)
         lab = running.__enter__()
     try:
+        given = config.database
+        stores = "three databases" if given is None else f"database {given.dbname}"
         console.print(
-            f"[bold]{turn.title}[/]: {len(lab.placed)} services and three databases "
+            f"[bold]{turn.title}[/]: {len(lab.placed)} services and {stores} "
             f"ready in {lab.ready_s:.1f} s"
         )
+        for note in lab.notes:
+            console.print(f"  {note}")
         played = _play(turn, config.folder, view=view)
     finally:
         running.__exit__(None, None, None)

@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 import click
+from click.core import ParameterSource
 
+from chaos import preflight
+from cockroach import urls
+from cockroach.asking import Asking
 from lab import experiments, launcher, layout, profiles, state
 from lab.console import console_for, expected_errors, json_option
+from lab.database import database_options
 from lab.repeat import repeat_option
 from lab.results import Result, emit
 
@@ -52,6 +57,7 @@ def list_(json_path: str | None) -> int:
     show_default=True,
     help="For a lab started for this run; 0 picks free ports.",
 )
+@database_options
 @repeat_option
 @json_option
 def run(
@@ -62,28 +68,38 @@ def run(
     seed: int,
     repeat: int,
     port_base: int,
+    database: str | None,
+    migrate: bool,
     json_path: str | None,
 ) -> int:
     """Run an experiment.
 
     On the lab that runs here, if one does and has these cures; otherwise on one
-    started for the run. `both` always starts its own, one after the other.
+    started for the run, with the embedded database or with the one given. `both`
+    always starts its own, one after the other.
     """
     rows = {row["name"]: row for row in experiments.available()}
     if name not in rows:
         raise click.UsageError(f"no experiment {name!r}; there are: {', '.join(rows)}")
     if without and profile != "cured":
         raise click.UsageError("--without needs --profile cured")
+    if migrate and not database:
+        raise click.UsageError("--migrate needs --database; the embedded one does")
     console = console_for(json_path)
     folder = state.default_folder()
-    needs = rows[name]["needs"]
-    if needs and (profile == "both" or not state.is_owned(folder)):
-        raise click.UsageError(
-            f"{name} needs {needs}, and a lab started for this run has the embedded "
-            "database: start one with `seawall up --database URL` and name a profile"
-        )
+    with expected_errors():
+        url = urls.parse(database) if database else None
+        if profile == "both" or repeat > 1 or not state.is_owned(folder):
+            _refuse_unfit(name, rows[name]["needs"], url)
+        elif _on_the_command_line("database"):
+            raise state.LabRunningError(folder, "it has its database already")
     config = launcher.LabConfig(
-        folder=folder, cures={}, port_base=port_base, fresh=True
+        folder=folder,
+        cures={},
+        port_base=port_base,
+        fresh=True,
+        database=url,
+        migrate=migrate,
     )
     with expected_errors():
         if profile == "both":
@@ -107,3 +123,25 @@ def run(
             )
     emit(result, json_path)
     return result.exit_code
+
+
+def _refuse_unfit(name: str, needs: str, url: urls.DatabaseUrl | None) -> None:
+    """Raise UsageError when the lab to be started has not what the experiment needs.
+
+    Raises NotReachableError when the database has to be asked and does not answer.
+    """
+    flavour = preflight.EMBEDDED
+    if needs and url is not None:
+        flavour = "given"
+        if needs != preflight.LINKS:
+            with Asking(url) as asked:
+                flavour = asked.askers[0].flavour
+    why = preflight.unfit(needs, flavour)
+    if why:
+        more = "" if needs == preflight.LINKS else "; --database URL names another"
+        raise click.UsageError(f"{name} {why}{more}")
+
+
+def _on_the_command_line(option: str) -> bool:
+    source = click.get_current_context().get_parameter_source(option)
+    return source is ParameterSource.COMMANDLINE

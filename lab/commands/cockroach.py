@@ -10,10 +10,10 @@ from cockroach import asking, check, urls
 from cockroach.facts import Finding
 from lab.commands.cockroach_ranges import ranges
 from lab.console import console_for, expected_errors, json_option
+from lab.database import URL_VARIABLE
 from lab.results import Result, emit
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
-URL_VARIABLE = "SEAWALL_DATABASE"
 
 
 @click.group()

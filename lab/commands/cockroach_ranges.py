@@ -23,8 +23,8 @@ from cockroach.ranges import Range, Role
 from cockroach.schema.tables import GLOBAL, shop
 from cockroach.topology import PRIMARY, REGIONS, DatabaseTarget
 from lab import state
-from lab.commands.cockroach import URL_VARIABLE
 from lab.console import console_for, expected_errors, json_option, progress
+from lab.database import URL_VARIABLE
 from lab.results import Result, emit
 
 _CONNECT_S = 5

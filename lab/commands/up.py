@@ -14,8 +14,8 @@ from rich.console import Console
 
 from cockroach import urls
 from lab import launcher, layout, profiles, state
-from lab.commands.cockroach import URL_VARIABLE
 from lab.console import console_for, expected_errors, json_option, progress
+from lab.database import URL_VARIABLE, database_options
 from lab.results import Result, emit
 
 DETACH_S = 60.0
@@ -44,19 +44,7 @@ STOP_S = 30.0
     help="Keep a copy of each region's server in the region nearest to it, which "
     "tells order histories while the home cannot. Takes memory.",
 )
-@click.option(
-    "--database",
-    metavar="URL",
-    envvar=URL_VARIABLE,
-    help="Run on this CockroachDB or PostgreSQL instead of the embedded one, like "
-    "cockroachdb://shop@host:26257,host2:26257/shop. A password is better in "
-    f"PGPASSWORD, or all of it in {URL_VARIABLE}.",
-)
-@click.option(
-    "--migrate",
-    is_flag=True,
-    help="Bring that database to the newest schema, and seed it if it is empty.",
-)
+@database_options
 @json_option
 def up(
     profile: profiles.Profile,

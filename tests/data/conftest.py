@@ -9,7 +9,6 @@ its plans, is not.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -22,22 +21,18 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from psycopg import sql
 
-from cockroach import placing, urls
-from cockroach.asking import REVISION, Asker, Asking
+from cockroach import placing
 from cockroach.embedded import EmbeddedCluster
-from cockroach.schema.tables import shop
 from cockroach.topology import REGIONS, ZONES, DatabaseTarget, Replica
 from links.process import LinksProcess
+from tests import given
 from tests.data.statement_list import Sent, recording
 
 HERE = Path(__file__).parent
 # A tenth of the real distances: long enough to measure, short enough to wait for.
 RTT_SCALE = 0.1
 
-URL_VARIABLE = "COCKROACH_URL"
-WITHOUT = f"no {URL_VARIABLE}, like cockroachdb://shop@host:26257/shop"
 # What holds on any database, by module.
 PORTABLE = frozenset(
     {
@@ -101,15 +96,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         or metafunc.definition.get_closest_marker("embedded") is not None
     ):
         return
-    given = pytest.param(
+    other = pytest.param(
         "given",
         marks=[
-            pytest.mark.cockroach,
+            *given.MARKS,
             pytest.mark.timeout(300),
-            pytest.mark.skipif(not os.environ.get(URL_VARIABLE), reason=WITHOUT),
         ],
     )
-    metafunc.parametrize("cluster", ["embedded", given], indirect=True, scope="session")
+    metafunc.parametrize("cluster", ["embedded", other], indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -146,29 +140,8 @@ def rtt_scale() -> float:
 
 @pytest.fixture(scope="session")
 def given_database() -> GivenDatabase:
-    """Fill the database that COCKROACH_URL names, which is empty or ours to empty."""
-    url = urls.parse(os.environ[URL_VARIABLE])
-    with Asking(url) as asked:
-        first = asked.askers[0]
-        if first.value(REVISION) is not None:
-            _empty(url, first)
-        return GivenDatabase(placing.prepare(url, asked, may_migrate=True))
-
-
-def _empty(url: urls.DatabaseUrl, asker: Asker) -> None:
-    # Whoever has a shop there may want to keep it.
-    if "test" not in url.dbname:
-        pytest.fail(
-            f"database {url.dbname} has a shop already: name an empty one, or one with "
-            "'test' in its name, which is emptied",
-            pytrace=False,
-        )
-    with psycopg.connect(
-        **url.parameters(asker.host, asker.port), autocommit=True
-    ) as connection:
-        for table in (*reversed(shop.sorted_tables), "alembic_version"):
-            name = sql.Identifier(str(table))
-            connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(name))
+    """Give the database that COCKROACH_URL names, filled."""
+    return GivenDatabase(given.filled())
 
 
 @pytest.fixture(scope="session")

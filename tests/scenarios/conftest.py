@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-SEAWALL = Path(sys.executable).with_name("seawall")
+from tests import command
 
 Seawall = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -26,25 +24,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.timeout(120))
 
 
-def environ(folder: Path) -> dict[str, str]:
-    return {**os.environ, "SEAWALL_LAB": str(folder / "lab.json")}
-
-
 @pytest.fixture(scope="session")
 def seawall_in() -> Callable[[Path], Seawall]:
     def bind(folder: Path) -> Seawall:
-        def run(*arguments: str, timeout: float = 90) -> Any:
-            return subprocess.run(
-                [str(SEAWALL), *arguments],
-                env=environ(folder),
-                capture_output=True,
-                text=True,
-                timeout=timeout,
-                check=False,
-                cwd=folder,
-            )
-
-        return run
+        return functools.partial(command.seawall, folder)
 
     return bind
 

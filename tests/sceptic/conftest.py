@@ -6,9 +6,6 @@ Each run is a real one on a lab of its own, shorter than the command's.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -17,8 +14,8 @@ from typing import Any
 import pytest
 
 from chaos import experiments, lab_state, runner
+from tests.command import failed, seawall
 
-SEAWALL = Path(sys.executable).with_name("seawall")
 SHORT = {
     "SEAWALL_EXERCISE_S": "7",
     "SEAWALL_BASELINE_S": "6",
@@ -43,8 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def red() -> Callable[[runner.RunResult], set[str]]:
     def name(result: runner.RunResult) -> set[str]:
         """Name the checks and invariants that failed."""
-        told = [*result.figures["checks"], *result.figures["invariants"]]
-        return {one["name"] for one in told if not one["passed"]}
+        return failed(result.figures)
 
     return name
 
@@ -66,11 +62,15 @@ def play(tmp_path: Path) -> Play:
         folder for the length of the run and may give a listener to its progress.
         """
         where = tmp_path / "lab.json"
-        seawall = Seawall({**os.environ, **(environ or {}), "SEAWALL_LAB": str(where)})
-        seawall("up", "--detach", "--port-base", "0")
+
+        def call(*arguments: str) -> None:
+            done = seawall(tmp_path, *arguments, environ=environ)
+            assert done.returncode == 0, done.stdout + done.stderr
+
+        call("up", "--detach", "--port-base", "0")
         try:
             if without:
-                seawall("flags", "set", f"{without}=off")
+                call("flags", "set", f"{without}=off")
             document = json.loads(experiments.find("slow-database").read_text())
             change(document)
             experiment = tmp_path / "slow-database.json"
@@ -87,24 +87,6 @@ def play(tmp_path: Path) -> Play:
                     environ=SHORT,
                 )
         finally:
-            seawall("down")
+            call("down")
 
     return run
-
-
-class Seawall:
-    """The command in one environment; what it says is shown where it fails."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-
-    def __call__(self, *arguments: str) -> None:
-        done = subprocess.run(
-            [str(SEAWALL), *arguments],
-            env=self._environ,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr

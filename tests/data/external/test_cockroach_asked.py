@@ -12,20 +12,14 @@ import pytest
 from cockroach import asking, check
 from cockroach.facts import Facts, version_of
 from cockroach.urls import parse
+from tests import given
 
-URL = os.environ.get("COCKROACH_URL", "")
-
-pytestmark = [
-    pytest.mark.cockroach,
-    pytest.mark.skipif(
-        not URL, reason="no COCKROACH_URL, like cockroachdb://shop@host:26257/shop"
-    ),
-]
+pytestmark = given.MARKS
 
 
 @pytest.fixture(scope="module")
 def facts() -> Facts:
-    with asking.Asking(parse(URL)) as asked:
+    with asking.Asking(parse(os.environ[given.URL_VARIABLE])) as asked:
         found = asking.facts(asked)
     if found.flavour != "cockroach":
         pytest.skip("COCKROACH_URL names a PostgreSQL")

@@ -68,7 +68,8 @@ async def test_a_history_comes_from_the_copy_while_its_home_is_away(
                     if copied.degraded.reason == "HISTORY_FROM_COPY":
                         break
                 short = await ask(shop, view=orders_pb2.ORDER_VIEW_SUMMARY)
-    told = [one for one in asked_of_copies(spans) if one.get(names.STALE_SERVED)].pop()
+    # The last one was for the page without lines.
+    told = [one for one in asked_of_copies(spans) if one.get(names.STALE_SERVED)][-2]
 
     assert len(fresh.orders) == 3
     assert not fresh.HasField("degraded")

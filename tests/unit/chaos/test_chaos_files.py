@@ -9,7 +9,7 @@ import pytest
 from chaoslib.configuration import load_configuration
 from chaoslib.experiment import ensure_experiment_is_valid
 
-from chaos import activities, experiments
+from chaos import activities, experiments, preflight
 from chaos.cures import CURES
 from chaos.diseases import DISEASES
 from chaos.settings import Settings, SettingsError
@@ -17,6 +17,15 @@ from cockroach.schema import __main__ as schema_command
 from load.plan import JOURNEYS
 
 CARDS = Path(__file__).parents[3] / "docs" / "fault-cards"
+# Checks that hold what the links to the database counted.
+ON_LINKS = {
+    "checkouts_go_round_the_world",
+    "gateways_ask_no_other_region",
+    "pages_search_every_region",
+    "pages_stay_in_their_region",
+    "statements_cross_regions",
+    "statements_stay_home",
+}
 NAMES = sorted(experiments.available())
 
 
@@ -77,6 +86,14 @@ def test_it_has_a_fault_or_a_stress(name, settings):
     else:
         assert "inject_latency" in steps
         assert {"in_force_at_least_ms", "gone_at_most_ms"} <= bounds
+
+
+def test_it_needs_links_exactly_when_it_uses_them(settings):
+    """For its fault, its scaler, or a check: else a lab without links would lie."""
+    asked = {*settings.checks["sick"], *settings.checks["cured"]}
+    uses = bool(settings.hurts or settings.scaler or asked & ON_LINKS)
+
+    assert uses is (settings.needs == preflight.LINKS)
 
 
 def test_the_load_can_be_played(settings):

@@ -60,7 +60,11 @@ def test_the_statement_names_its_table(table):
         ("cockroach", "embedded", True),
         ("cockroach", "postgres", True),
         ("cockroach", "cockroach", False),
+        ("links", "postgres", True),
+        ("links", "cockroach", True),
+        ("links", "embedded", False),
         ("", "embedded", False),
+        ("", "postgres", False),
     ],
 )
 def test_another_database_is_refused_with_the_reason(tmp_path, needs, flavour, refused):
@@ -82,5 +86,6 @@ def test_another_database_is_refused_with_the_reason(tmp_path, needs, flavour, r
     if not refused:
         preflight.database(lab, needs)
         return
-    with pytest.raises(LabNotReadyError, match=f"needs cockroach.* is {flavour}"):
+    reason = "by URL" if needs == "links" else f"is {flavour}"
+    with pytest.raises(LabNotReadyError, match=f"needs {needs}.* {reason}"):
         preflight.database(lab, needs)

@@ -37,6 +37,34 @@ def test_a_peak_counts_at_once_and_fades(clock) -> None:
     assert times.score("eu-a", 0) == pytest.approx(0.3 / 2.718, rel=0.01)
 
 
+def test_whoever_was_left_is_looked_at_again(clock) -> None:
+    """One statement goes there after six seconds, and its answer alone decides."""
+    times = ResponseTimes(clock=clock)
+    times.answered("eu-a", ok=True, latency_s=0.15)
+    clock.advance(6.0)
+    assert times.score("eu-a", 0) > 0.04
+    clock.advance(0.1)
+    assert times.score("eu-a", 0) == 0.0
+    # One is on its way already.
+    assert times.score("eu-a", 1) > 0.08
+
+    times.answered("eu-a", ok=True, latency_s=0.15)
+    assert times.score("eu-a", 0) == pytest.approx(0.15)
+    clock.advance(6.1)
+    times.answered("eu-a", ok=True, latency_s=0.002)
+    assert times.score("eu-a", 0) == pytest.approx(0.002)
+
+
+def test_whoever_fails_is_not_looked_at_again(clock) -> None:
+    """A gateway that refuses is somebody else's to probe; it only fades."""
+    times = ResponseTimes(clock=clock)
+    times.answered("eu-a", ok=True, latency_s=0.15)
+    times.answered("eu-a", ok=False, latency_s=0.15)
+    clock.advance(6.1)
+
+    assert times.score("eu-a", 0) > 0.0
+
+
 def test_work_in_flight_multiplies(clock) -> None:
     """Two equal gateways differ by what they have to do."""
     times = ResponseTimes(clock=clock)
