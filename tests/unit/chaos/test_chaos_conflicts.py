@@ -50,6 +50,16 @@ def test_buyers_wait_for_locks(world, quick, slow, passed):
     assert DISEASES["buyers_wait_for_locks"](world.scene(), LOCKS).passed is passed
 
 
+def test_what_was_cut_short_is_not_the_quickest(world):
+    """A statement that nobody waited for to its end makes no other one slow."""
+    cut = world.sql("UPDATE stock", 1021, 5)
+    cut.attributes[names.CANCELLED_BY] = "caller"
+    for n in range(20):
+        world.sql("UPDATE stock", 1025 + n / 10, 900)
+
+    assert not DISEASES["buyers_wait_for_locks"](world.scene(), LOCKS).passed
+
+
 @pytest.mark.parametrize(
     ("count", "lost", "passed"), [(40, 0, True), (40, 1, False), (19, 0, False)]
 )
