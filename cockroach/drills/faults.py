@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,8 @@ FaultName = Literal["kill", "pause", "black-hole", "disk-full"]
 FAULTS: tuple[FaultName, ...] = get_args(FaultName)
 _TOXIC = "drill-black-hole"
 _CHUNK = 64 * 1024
+# A server that is not paused by then will not be: the drill says so.
+_PAUSED_WITHIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +56,30 @@ def _is_gone(scene: Scene) -> bool:
 
 
 def _pause(scene: Scene) -> None:
-    # The first one first: it would start new ones while we stop the others.
-    for process in scene.site.processes()[:1]:
-        process.suspend()
-    for process in scene.site.processes()[1:]:
-        process.suspend()
+    # A stop takes effect when the process runs next, and the first one may be about to
+    # start another: so it is looked at again until nobody is left.
+    until = time.monotonic() + _PAUSED_WITHIN_S
+    while not _is_paused(scene) and time.monotonic() < until:
+        for process in _still_running(scene):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+        time.sleep(0.005)
 
 
 def _is_paused(scene: Scene) -> bool:
-    found = scene.site.processes()
-    return bool(found) and all(one.status() == psutil.STATUS_STOPPED for one in found)
+    return bool(scene.site.processes()) and not _still_running(scene)
+
+
+def _still_running(scene: Scene) -> list[psutil.Process]:
+    """List the processes that may still do something, the first one first."""
+    # One that ended stays in the list: its parent is stopped and does not collect it.
+    ended = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+    found = []
+    for one in scene.site.processes():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if one.status() not in ended:
+                found.append(one)
+    return found
 
 
 def _swallow(scene: Scene) -> None:
