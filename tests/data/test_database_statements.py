@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 from sqlalchemy import bindparam, insert, select, text, update
@@ -50,15 +48,6 @@ Make = Callable[..., Database]
 
 def who(region: str, n: int = 1) -> dict[str, Any]:
     return {"region": region, "id": ids.customer_id(region, n).uuid}
-
-
-@pytest.fixture
-def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr("cockroach.database.trace.get_tracer", provider.get_tracer)
-    return exporter
 
 
 @pytest.fixture
