@@ -25,8 +25,8 @@ from observability import names
 
 logger = logging.getLogger(__name__)
 
-# What one process remembers, and how many spans wait for a plan: both stay small as
-# long as statements are written by people.
+# What one process remembers, how many spans wait for a plan, and how long: the first
+# two stay small as long as statements are written by people.
 _MOST_PLANS = 512
 _MOST_HELD = 32
 _HELD_S = 2.0
@@ -106,6 +106,8 @@ class _Known:
 
 
 Ask = Callable[[Planned], Awaitable[Plan | None]]
+# The statement, its span, when it ended (Unix ns), until when it may wait (clock, s).
+_Held = tuple[Planned, Span, int, float]
 
 
 class Plans:
@@ -132,7 +134,8 @@ class Plans:
         self._ask = ask
         self._known: dict[Planned, _Known] = {}
         self._asked: set[Planned] = set()
-        self._held: deque[tuple[Planned, Span, int, float]] = deque()
+        self._asking: Planned | None = None
+        self._held: deque[_Held] = deque()
         self._task: asyncio.Task[None] | None = None
 
     def wants(self, elapsed_s: float) -> bool:
@@ -155,9 +158,21 @@ class Plans:
             _end(span, time.time_ns(), known, now)
             return
         self._asked.add(planned)
-        self._held.append((planned, span, time.time_ns(), now + _HELD_S))
+        held = (planned, span, time.time_ns(), now + _HELD_S)
+        self._held.append(held)
+        loop = asyncio.get_running_loop()
+        loop.call_later(_HELD_S, self._let_go, held)
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._work())
+            self._task = loop.create_task(self._work())
+
+    def _let_go(self, held: _Held) -> None:
+        # A gateway may take its time over a plan. A span that came so late would be
+        # missed by whoever looks at the trace.
+        while any(one is held for one in self._held):
+            planned, span, end_ns, _until = self._held.popleft()
+            if planned != self._asking:
+                self._asked.discard(planned)
+            _end(span, end_ns, self._known.get(planned), self._clock())
 
     async def close(self) -> None:
         """Stop asking and end the spans that wait."""
@@ -170,19 +185,22 @@ class Plans:
 
     async def _work(self) -> None:
         while self._held:
-            planned, span, end_ns, until = self._held[0]
+            held = planned, span, end_ns, until = self._held[0]
             try:
                 # Asked once: whoever waits for the same shares in the answer.
                 if planned in self._asked and self._clock() < until:
+                    self._asking = planned
                     plan = await self._ask(planned)
                     if plan is not None:
                         self._remember(planned, plan)
             except Exception:
                 # Nobody waits for a plan; a span without one is better than none.
                 logger.exception("no plan of a statement")
+            self._asking = None
             self._asked.discard(planned)
-            self._held.popleft()
-            _end(span, end_ns, self._known.get(planned), self._clock())
+            if self._held and self._held[0] is held:
+                self._held.popleft()
+                _end(span, end_ns, self._known.get(planned), self._clock())
 
     def _remember(self, planned: Planned, plan: Plan) -> None:
         self._known.pop(planned, None)

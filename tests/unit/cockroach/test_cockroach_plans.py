@@ -120,6 +120,28 @@ async def test_few_spans_wait_and_the_others_end_at_once(
     await until_ended(40)
 
 
+async def test_a_span_waits_no_longer_than_it_may(
+    tracer, exporter, until_ended, monkeypatch
+) -> None:
+    """Also the one whose plan is being asked for, however long that takes."""
+    monkeypatch.setattr("cockroach.plans._HELD_S", 0.05)
+    ask = Asked()
+    plans = Plans(ask, MANY)
+    for n in range(3):
+        plans.end(tracer.start_span("one"), planned(f"SELECT {n}"))
+    await until_ended(3)
+    assert (told(exporter), ask.asked) == ([""] * 3, ["SELECT 0"])
+    monkeypatch.setattr("cockroach.plans._HELD_S", 10.0)
+    ask.go.set()
+    plans.end(tracer.start_span("never asked about"), planned("SELECT 1"))
+    await until_ended(4)
+    plans.end(tracer.start_span("known by now"), planned("SELECT 0"))
+    assert told(exporter)[3:] == ["plan of SELECT 1", "plan of SELECT 0"]
+    assert ask.asked == ["SELECT 0", "SELECT 1"]
+    # Else it would be asked about one day without an allowance.
+    assert planned("SELECT 2") not in plans._asked
+
+
 async def test_closing_ends_every_span_that_waits(tracer, exporter) -> None:
     """A process that leaves loses no span to a plan."""
     plans = Plans(Asked(), MANY)
@@ -160,6 +182,8 @@ async def test_a_process_asks_so_often_and_no_more(
         plans.end(tracer.start_span("one"), planned(f"SELECT {n}"))
     await until_ended(4)
     assert ask.asked == ["SELECT 0", "SELECT 1"]
+    # Else it would be asked about one day without an allowance.
+    assert planned("SELECT 2") not in plans._asked
     clock.advance(1.0)
     for n in range(4, 6):
         plans.end(tracer.start_span("one"), planned(f"SELECT {n}"))
