@@ -14,6 +14,7 @@ from psycopg import conninfo
 
 from cockroach.embedded.build import Site
 from cockroach.embedded.errors import PortTakenError, ServerFailedError
+from cockroach.embedded.heartbeat import Heartbeat
 from cockroach.embedded.ports import free_ports
 from cockroach.embedded.server import Server
 from cockroach.embedded.settings import REPLICATION
@@ -43,6 +44,7 @@ class Copies:
         self._rtt_scale = rtt_scale
         self._servers: list[Server] = []
         self._links: list[str] = []
+        self._heartbeats: dict[str, Heartbeat] = {}
         # By copy, then by client region: how it is dialled from there.
         self._seen: list[dict[str, Replica]] = []
 
@@ -67,6 +69,8 @@ class Copies:
             seen[client] = Replica(
                 name=name, region=at, zone="a", host=host, port=dialled, of=home.region
             )
+        if home.region not in self._heartbeats:
+            self._heartbeats[home.region] = Heartbeat(home)
         self._seen.append(seen)
         return seen[at]
 
@@ -77,6 +81,8 @@ class Copies:
     def stop(self) -> None:
         """Stop and remove every copy and link. Safe to call at any time."""
         self._seen.clear()
+        while self._heartbeats:
+            self._heartbeats.popitem()[1].stop()
         while self._servers:
             server = self._servers.pop()
             server.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import bindparam, select, text, update
@@ -65,6 +66,23 @@ async def test_a_copy_follows_its_home(database, replica, touch_eu) -> None:
         while seen != 4321:
             touch_eu()
             seen = (await one.fetch("eu", AVAILABLE, stale=Stale(30)))[0][0]
+
+
+async def test_the_copy_of_a_quiet_home_is_not_old(database, replica) -> None:
+    """Nobody writes there, and yet the copy knows that it has missed nothing."""
+    one = database("us", breaker=False)
+    age = text(
+        "SELECT extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())"
+    )
+    seen: list[float] = []
+    async with asyncio.timeout(30):
+        # It grows older, and younger again without anybody's doing: three times.
+        while sum(b < a for a, b in pairwise(seen)) < 3:
+            copied = await one.fetch_copy("eu", age, stale=Stale(60))
+            seen.append(float(copied.result.rows[0][0]))
+            await asyncio.sleep(0.1)
+
+    assert max(seen) < 10
 
 
 async def test_a_copy_takes_no_writes(database, replica, touch_eu) -> None:

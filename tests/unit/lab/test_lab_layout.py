@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from itertools import pairwise
 
 import pytest
 
@@ -31,6 +32,16 @@ def test_a_taken_port_is_refused_by_name() -> None:
             layout.PortsTakenError, match=rf"{port} \(storefront-us-a\)"
         ):
             layout.place(port - 1)
+
+
+def test_labs_that_start_together_seldom_take_the_same_ports(monkeypatch) -> None:
+    """Each takes its ports in a row, wherever it begins, and goes round at the end."""
+    few = range(layout.FREE_RANGE.start, layout.FREE_RANGE.start + 200)
+    monkeypatch.setattr(layout, "FREE_RANGE", few)
+    monkeypatch.setattr(layout, "_is_free", lambda _: True)
+    for _ in range(20):
+        places = [few.index(port) for port in layout.free_ports(50)]
+        assert all((one + 1) % 200 == other for one, other in pairwise(places))
 
 
 def test_other_regions_are_reached_by_link_only() -> None:
