@@ -84,16 +84,20 @@ class Drainer:
         if self._database.suspect(self._region):
             return True
         try:
-            held = await self._store.held(ROUND)
+            # Or the many of a home that is away would hide those of all the others.
+            away = [home for home in self._away_until if self._is_away(home)]
+            held = await self._store.held(ROUND, away)
         except DatabaseError:
             return True
         by_home: dict[str, list[Held]] = {}
         for one in held:
             by_home.setdefault(one.request.home, []).append(one)
         for home, orders in by_home.items():
-            if self._clock() >= self._away_until.get(home, 0.0):
-                await self._drain(home, orders)
-        return bool(held)
+            await self._drain(home, orders)
+        return bool(held or away)
+
+    def _is_away(self, home: str) -> bool:
+        return self._clock() < self._away_until.get(home, 0.0)
 
     async def _drain(self, home: str, orders: Sequence[Held]) -> None:
         # One order goes ahead: a home in trouble is asked once, not once for each.

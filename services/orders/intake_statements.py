@@ -1,7 +1,7 @@
 """The SQL of the intake: orders that this region holds for another."""
 
-from sqlalchemy import BigInteger, DateTime, Text, and_, bindparam, select, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, DateTime, Text, all_, and_, bindparam, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from cockroach.inserts import insert_unless_there
 from cockroach.schema.tables import intake
@@ -32,7 +32,11 @@ BY_KEY = select(intake).where(
 BY_ID = select(intake).where(intake.c.crdb_region == _REGION, intake.c.id == _ID)
 HELD = (
     select(intake)
-    .where(intake.c.crdb_region == _REGION, intake.c.state == "held")
+    .where(
+        intake.c.crdb_region == _REGION,
+        intake.c.state == "held",
+        intake.c.home_region != all_(bindparam("away", type_=ARRAY(Text()))),
+    )
     .order_by(intake.c.created_at)
     .limit(bindparam("limit", type_=BigInteger()))
 )

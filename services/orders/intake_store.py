@@ -1,6 +1,6 @@
 """Orders that this region holds for others, in this region's database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -99,10 +99,15 @@ class IntakeStore:
         )
         return _held(rows[0]) if rows else None
 
-    async def held(self, limit: int) -> list[Held]:
-        """Return orders still to be brought home, oldest first."""
+    async def held(self, limit: int, away: Sequence[str] = ()) -> list[Held]:
+        """Return orders still to be brought home, oldest first.
+
+        Those of the homes that are `away` are left out: they come to no harm.
+        """
         rows = await self._database.fetch(
-            self._region, sql.HELD, {"region": self._region, "limit": limit}
+            self._region,
+            sql.HELD,
+            {"region": self._region, "limit": limit, "away": [*away]},
         )
         return [_held(row) for row in rows]
 

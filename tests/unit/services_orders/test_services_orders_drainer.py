@@ -1,6 +1,7 @@
 """How the drainer treats a home in trouble, and the orders it holds for it."""
 
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -54,10 +55,13 @@ class Home:
     def __init__(self) -> None:
         self.answers: dict[str, ShopError | None] = {}
         self.asked: list[str] = []
+        self.away: set[str] = set()
 
     async def PlaceOrder(self, message):  # noqa: N802
         self.asked.append(message.idempotency_key)
         error = self.answers.get(message.idempotency_key, self.answers.get("*"))
+        if message.customer_id.partition("-")[0] in self.away:
+            error = AWAY
         if error is not None:
             raise Refusal(error)
 
@@ -68,8 +72,12 @@ class Store:
         self.settled: dict[str, tuple[IntakeState, str]] = {}
         self.broken = False
 
-    async def held(self, limit: int) -> list[Held]:
-        return [o for key, o in self.orders.items() if key not in self.settled][:limit]
+    async def held(self, limit: int, away: Sequence[str]) -> list[Held]:
+        return [
+            one
+            for key, one in self.orders.items()
+            if key not in self.settled and one.request.home not in away
+        ][:limit]
 
     async def settle(self, one: Held, state: IntakeState, rejection: str = "") -> None:
         if self.broken:
@@ -127,6 +135,21 @@ async def test_a_home_in_trouble_is_asked_once_and_then_left_alone(
     assert 6 == len(home.asked)
     assert {(IntakeState.DRAINED, "")} == set(store.settled.values())
     assert not await drainer.round()
+
+
+async def test_the_orders_of_a_home_in_trouble_keep_no_others_waiting(make, home):
+    """However many there are, and though they are older."""
+    home.away = {"eu"}
+    many = [held(n) for n in range(1, 3 * module.ROUND)]
+    store = Store(*many, held(900, "asia"))
+    drainer = make(store)
+
+    assert await drainer.round()
+    assert await drainer.round()
+
+    assert {"key-00900": (IntakeState.DRAINED, "")} == store.settled
+    assert ["key-00001", "key-00900"] == home.asked
+    assert await drainer.round()
 
 
 async def test_a_business_refusal_settles_the_order_and_no_other(make, home):
