@@ -23,7 +23,7 @@ from psycopg import conninfo
 
 from cockroach.drills import book
 from cockroach.drills import cockroach_statements as say
-from cockroach.drills.crisis import DETECTION, RESTORE, listen
+from cockroach.drills.crisis import DETECTION, RESTORE, listen, too_few
 from cockroach.drills.detect import Probe
 from cockroach.drills.errors import DrillError, DrillUnavailableError
 from cockroach.drills.judge import judge
@@ -170,6 +170,15 @@ def _execute(dsn: str, statements: Sequence[str]) -> None:
             session.execute(statement.encode())
 
 
+def _restore(course: Course) -> str | None:
+    """Say why it could not be done: a drill is there to find that."""
+    try:
+        _execute(course.admin, course.restore)
+    except psycopg.Error as error:
+        return f"the restore failed: {error}"
+    return None
+
+
 def play(
     course: Course,
     name: str,
@@ -208,6 +217,7 @@ def _round(
 ) -> Outcome:
     phases = Phases(tracer)
     doubts: list[str] = []
+    back_at: float | None = None
     _execute(course.admin, course.schema)
     with psycopg.connect(course.clients, autocommit=True) as session:
         loaded = book.load(session, seed=plan.seed, rows=rows)
@@ -222,11 +232,12 @@ def _round(
     with WriterProcess(orders, program=plan.writer) as writer:
         writer.write_for(plan.before)
         _execute(course.admin, course.keep)
-        writer.write_on(plan.before)
+        came = writer.write_on(plan.before)
+        doubts.extend(too_few(came, 2 * plan.before * plan.rate))
         fault_at = time.monotonic()
-        course.lose()
-        lost_at = time.monotonic()
         try:
+            course.lose()
+            lost_at = time.monotonic()
             if course.detected:
                 probe = Probe(course.clients)
                 with phases.phase(DETECTION):
@@ -234,26 +245,33 @@ def _round(
                         doubts.append("the cluster still answered after the fault")
             grows = RESTORE if course.restore else RECOVERY
             with phases.phase(grows):
-                _execute(course.admin, course.restore)
-                back_at = writer.first_after(
-                    time.monotonic() if course.restore else lost_at, plan.give_up
-                )
-            writer.write_on(plan.after)
+                failure = _restore(course)
+                if failure is None:
+                    since = time.monotonic() if course.restore else lost_at
+                    back_at = writer.first_after(since, plan.give_up)
+            if back_at is not None:
+                writer.write_on(plan.after)
         finally:
             course.mend()
         record = writer.stop()
-    with psycopg.connect(course.clients, autocommit=True) as session:
-        judgement = judge(
-            acknowledged={**loaded, **record.acknowledged},
-            sent=record.sent,
-            restored=book.read(session),
-            expected=lambda number: content(plan.seed, number),
-            fault_at=fault_at,
-            back_at=back_at,
-            target_rpo_s=target.scaled_rpo_s,
-            target_rto_s=target.rto_s,
-            copied=loaded,
-        )
+    restored: list[tuple[int, str]] = []
+    try:
+        with psycopg.connect(course.clients, autocommit=True) as session:
+            restored.extend(book.read(session))
+    except psycopg.Error as error:
+        failure = failure or f"no rows can be read: {error}"
+    judgement = judge(
+        acknowledged={**loaded, **record.acknowledged},
+        sent=record.sent,
+        restored=restored,
+        expected=lambda number: content(plan.seed, number),
+        fault_at=fault_at,
+        back_at=back_at,
+        target_rpo_s=target.scaled_rpo_s,
+        target_rto_s=target.rto_s,
+        copied=loaded,
+        failure=failure,
+    )
     return Outcome(
         rows=rows,
         # CockroachDB tells sizes of ranges, late; what was written is known exactly.

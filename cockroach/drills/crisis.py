@@ -53,6 +53,13 @@ def listen(probe: Probe, plan: Plan, since: float) -> bool:
     return detector.lost
 
 
+def too_few(came: int, due: float) -> list[str]:
+    """Say what makes a round doubtful when so many of the rows that were due came."""
+    if came >= _DELIVERED * due:
+        return []
+    return [f"only {came} of {due:.0f} rows were written in time"]
+
+
 class Crisis:
     """One round while it lasts: the clients' link, the writer, the times."""
 
@@ -96,9 +103,7 @@ class Crisis:
     ) -> None:
         """Bring the fault on, after `came` rows in `written` seconds."""
         self._written = came
-        due = self.plan.rate * written
-        if came < _DELIVERED * due:
-            self.doubts.append(f"only {came} of {due:.0f} rows were written in time")
+        self.doubts.extend(too_few(came, self.plan.rate * written))
         self.size_bytes = book.size(site)
         self.fault_at = time.monotonic()
         inject()
@@ -163,10 +168,9 @@ class Crisis:
         try:
             with site.session() as session:
                 return compare(book.read(session))
-        except psycopg.Error:
-            if self._failure is None:
-                raise
-            # What could not be restored holds no rows either.
+        except psycopg.Error as error:
+            # What cannot be read holds no rows: all of them are lost.
+            self._failure = self._failure or f"no rows can be read: {error}"
             return compare(())
 
     def outcome(

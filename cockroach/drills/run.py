@@ -143,13 +143,17 @@ def result(
 ) -> dict[str, Any]:
     """Judge the rounds together: the worst of each figure; pure.
 
-    Invalid when one round is; failed when one valid round failed.
+    Failed when one valid round failed, else invalid when one round is: a loss that was
+    shown is not undone by another round that shows nothing.
     """
     judged = [one.judgement for one in outcomes]
     times = [one.rto_s for one in judged]
     slowest = None if None in times else max(t for t in times if t is not None)
     doubts = [f"{one.rows} rows: {why}" for one in outcomes for why in one.doubts]
-    failed = any(one.verdict == "fail" for one in judged)
+    reasons = [f"{o.rows} rows: {r}" for o in outcomes for r in o.judgement.reasons]
+    failed = any(one.judgement.verdict == "fail" and not one.doubts for one in outcomes)
+    if failed:
+        reasons, doubts = [*reasons, *(f"{why} (no proof)" for why in doubts)], []
     longest = max(outcomes, key=lambda one: one.judgement.rto_s or float("inf"))
     return {
         "name": name,
@@ -163,12 +167,10 @@ def result(
         "target_rto_s": target.rto_s,
         "rto_s": None if slowest is None else round(slowest, 3),
         "phases": list(longest.phases),
-        "verdict": None if doubts else "fail" if failed else "pass",
+        "verdict": "fail" if failed else None if doubts else "pass",
         "valid": not doubts,
         "invalid_reasons": doubts,
-        "reasons": [
-            f"{o.rows} rows: {r}" for o in outcomes for r in o.judgement.reasons
-        ],
+        "reasons": reasons,
         "scale": _scale(target),
         "rounds": [one.document() for one in outcomes],
         "far": _far(outcomes, target),

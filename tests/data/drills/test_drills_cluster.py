@@ -11,6 +11,7 @@ from opentelemetry import trace
 
 from cockroach.drills import book, load_targets
 from cockroach.drills.cluster import Course, play
+from cockroach.drills.errors import DrillError
 from cockroach.drills.plan import Plan
 from cockroach.drills.workplace import Workplace
 
@@ -72,6 +73,33 @@ def test_a_restore_of_nothing_fails(site, folder):
 
     assert "fail" == found.judgement.verdict
     assert 500 < len(found.judgement.lost)
+
+
+def test_a_copy_that_cannot_be_restored_fails(site, folder):
+    """That is a result, with every row lost, and no error of the drill."""
+    found = _play(_course(site, restore=["restore it by magic"]), folder)
+
+    assert ("fail", (), None) == (
+        found.judgement.verdict,
+        found.doubts,
+        found.judgement.rto_s,
+    )
+    assert found.judgement.reasons[0].startswith("the restore failed: syntax error")
+    assert 500 < len(found.judgement.lost)
+
+
+def test_what_was_begun_to_be_lost_is_mended(site, folder):
+    """A fault that fails half way leaves no region dead."""
+    mended = []
+
+    def half():
+        raise DrillError("interrupted")
+
+    course = _course(site, lose=half, mend=lambda: mended.append(True))
+    with pytest.raises(DrillError, match="interrupted"):
+        _play(course, folder)
+
+    assert [True] == mended
 
 
 def test_a_cluster_that_only_stalls_loses_nothing(site, folder):

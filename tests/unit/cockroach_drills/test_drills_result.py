@@ -81,6 +81,24 @@ def test_a_round_that_proves_nothing_makes_the_drill_invalid():
     assert ["10 rows: the server still answered"] == found["invalid_reasons"]
 
 
+def test_a_loss_that_was_shown_stays_one():
+    """A round that proves nothing takes no proof away, and proves no loss itself."""
+    lost, doubted = _outcome(rto=None), _outcome(rows=20, doubts=("too few rows",))
+    found = _result(lost, doubted)
+    both = _result(_outcome(), _outcome(rto=None, doubts=("too few rows",)))
+
+    assert (True, "fail", []) == (
+        found["valid"],
+        found["verdict"],
+        found["invalid_reasons"],
+    )
+    assert [
+        "10 rows: writing never worked again",
+        "20 rows: too few rows (no proof)",
+    ] == found["reasons"]
+    assert (False, None) == (both["valid"], both["verdict"])
+
+
 def test_what_grows_is_extended_and_the_rest_is_added():
     """Ten gigabytes at 20 s each, beside the second that does not grow."""
     small = _outcome(size=100 * MB, restore=3.0, rto=4.0)
