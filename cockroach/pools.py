@@ -92,7 +92,8 @@ class GatewayPool:
         self._idle: list[Session] = []
         self._waiters: deque[asyncio.Future[Session]] = deque()
         self._busy = 0
-        self._opening = 0
+        # When each connection that is being opened was begun.
+        self._opening: list[float] = []
         self._opened = self._discarded = self._exhausted = 0
         self._retired = self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -121,7 +122,7 @@ class GatewayPool:
             limit=self.limit,
             idle=len(self._idle),
             busy=self._busy,
-            opening=self._opening,
+            opening=len(self._opening),
             waiting=len(self._waiters),
             opened=self._opened,
             discarded=self._discarded,
@@ -157,7 +158,7 @@ class GatewayPool:
         waiter: asyncio.Future[Session] = loop.create_future()
         self._waiters.append(waiter)
         self._open_for_waiters()
-        timer = loop.call_later(bound, self._expire, waiter, bound)
+        timer = loop.call_later(bound, self._expire, waiter, began, bound)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -240,7 +241,12 @@ class GatewayPool:
                     await pause()
                     if self._retired or self._total() >= wanted:
                         return
-                await self._open()
+                try:
+                    await self._open(self._begin())
+                except BaseException:
+                    # Whoever came meanwhile counted on this one.
+                    self._open_for_waiters()
+                    raise
 
         results = await asyncio.gather(
             *(opener() for _ in range(concurrency)), return_exceptions=True
@@ -267,7 +273,7 @@ class GatewayPool:
             await asyncio.wait(self._tasks)
 
     def _total(self) -> int:
-        return len(self._idle) + self._busy + self._opening
+        return len(self._idle) + self._busy + len(self._opening)
 
     def _outlived(self, session: Session, now: float) -> bool:
         unused = now - session.idle_since
@@ -275,8 +281,11 @@ class GatewayPool:
 
     def _replace(self) -> None:
         if self._renew and not self._retired and self._total() < self.size:
-            self._opening += 1
-            self._spawn(self._open_one())
+            self._spawn(self._open_one(self._begin()))
+
+    def _begin(self) -> float:
+        self._opening.append(self._clock())
+        return self._opening[-1]
 
     def _count_wait(self, waited_s: float) -> None:
         self._waits[bisect_left(WAIT_BUCKETS, waited_s)] += 1
@@ -297,15 +306,14 @@ class GatewayPool:
     def _open_for_waiters(self) -> None:
         while (
             not self._closed
-            and self._opening < min(len(self._waiters), _MOST_OPENING)
+            and len(self._opening) < min(len(self._waiters), _MOST_OPENING)
             and self._total() < self.limit
         ):
-            self._opening += 1
-            self._spawn(self._open_one())
+            self._spawn(self._open_one(self._begin()))
 
-    async def _open_one(self) -> None:
+    async def _open_one(self, began: float) -> None:
         try:
-            await self._open(counted=True)
+            await self._open(began)
         except DatabaseUnavailableError as error:
             while self._waiters:
                 waiter = self._waiters.popleft()
@@ -314,23 +322,25 @@ class GatewayPool:
                     break
             self._open_for_waiters()
 
-    async def _open(self, *, counted: bool = False) -> None:
-        if not counted:
-            self._opening += 1
+    async def _open(self, began: float) -> None:
         life = _LIFETIME_S * self._rng.uniform(0.9, 1.1)
         try:
             session = await self._connect(self.gateway, expires_at=self._clock() + life)
         finally:
-            self._opening -= 1
+            self._opening.remove(began)
         self._opened += 1
         session.idle_since = self._clock()
         self._hand_over(session)
         self._open_for_waiters()
 
-    def _expire(self, waiter: asyncio.Future[Session], waited_s: float) -> None:
+    def _expire(
+        self, waiter: asyncio.Future[Session], began: float, waited_s: float
+    ) -> None:
         if waiter.done():
             return
-        if self._busy < self.limit and self._opening:
+        # A session that is only now being replaced is not what was waited for.
+        late = self._opening and (not self._busy or min(self._opening) <= began)
+        if self._busy < self.limit and late:
             error: Exception = ConnectRefusedError(
                 self.gateway.region, "connect_timeout"
             )

@@ -196,6 +196,44 @@ async def test_slow_connecting_is_not_called_exhaustion(pool, server) -> None:
     assert told.value.reason == "connect_timeout"
 
 
+async def test_a_session_that_is_being_replaced_is_no_refused_connection(
+    pool, server
+) -> None:
+    """Those who wait for busy sessions are told so, though one is being opened."""
+    one = pool(timeout_s=0.2)
+    held = [await one.acquire() for _ in range(one.limit)]
+    waiting = asyncio.create_task(one.acquire())
+    await asyncio.sleep(0.05)
+    server.gate.clear()
+    one.discard(held.pop())
+    with pytest.raises(PoolExhaustedError):
+        await waiting
+    assert (1, 1) == (one.stats().opening, one.stats().exhausted)
+    server.gate.set()
+    for session in held:
+        one.release(session)
+    await one.close()
+
+
+async def test_who_counts_on_a_warming_that_fails_is_told_so(pool, server) -> None:
+    """Another connection is tried for the caller, who learns what became of it."""
+    one = pool(timeout_s=10.0)
+    server.gate.clear()
+    server.refuses = True
+    filling = asyncio.create_task(one.fill())
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(one.acquire())
+    await asyncio.sleep(0)
+    assert 1 == one.stats().opening
+    server.gate.set()
+    with pytest.raises(ConnectRefusedError):
+        await filling
+    async with asyncio.timeout(2.0):
+        with pytest.raises(ConnectRefusedError):
+            await waiting
+    await one.close()
+
+
 async def test_old_sessions_are_replaced(pool, server) -> None:
     """A session past its lifetime is closed when it comes back."""
     now = [0.0]
