@@ -78,6 +78,7 @@ class Database:
         rng: random.Random | None = None,
         plans: PlanPolicy | None = None,
     ) -> None:
+        self._target = target
         self._region = region
         self._policy = policy
         self._listener = listener
@@ -237,12 +238,18 @@ class Database:
                 return region
         return self._region
 
+    @property
+    def target(self) -> DatabaseTarget:
+        """The list of gateways in use."""
+        return self._target
+
     def retarget(self, target: DatabaseTarget) -> None:
         """Use another list of gateways of the same database from now on.
 
         New ones are asked at once. One that is gone is asked nothing more: what runs
         there ends, then its connections are closed.
         """
+        self._target = target
         self._router.retarget(target)
         self._stale.retarget(target)
         self._fleet.keep((*target.gateways, *target.replicas))

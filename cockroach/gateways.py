@@ -31,6 +31,10 @@ _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 class Followed(Protocol):
     """What is told of changes; a `Database` is one."""
 
+    @property
+    def target(self) -> DatabaseTarget:
+        """The list of gateways in use."""
+
     def retarget(self, target: DatabaseTarget) -> None:
         """Use another list of gateways."""
 
@@ -43,7 +47,7 @@ class GatewayWatch:
 
     A file that cannot be read leaves the last good list in force, as an unreachable
     health address leaves its gateway: whether a gateway answers statements is judged
-    by statements.
+    by statements. A file that is newer than the list in use is taken at once.
     """
 
     def __init__(self, path: Path, database: Followed) -> None:
@@ -52,7 +56,9 @@ class GatewayWatch:
         self._stamp = self._look()
         self._gateways: tuple[Gateway, ...] = ()
         self._draining: frozenset[str] = frozenset()
-        self._read()
+        target = self._read()
+        if target is not None and target != database.target:
+            self._take(target)
 
     async def watch_file(self) -> None:
         """Follow the file until cancelled."""
@@ -75,8 +81,7 @@ class GatewayWatch:
         target = self._read()
         if target is None:
             return False
-        self._database.retarget(target)
-        logger.info("gateways now: %s", ", ".join(one.name for one in target.gateways))
+        self._take(target)
         return True
 
     async def ask(self) -> frozenset[str]:
@@ -95,6 +100,10 @@ class GatewayWatch:
             self._draining = draining
             self._database.leave(draining)
         return draining
+
+    def _take(self, target: DatabaseTarget) -> None:
+        self._database.retarget(target)
+        logger.info("gateways now: %s", ", ".join(one.name for one in target.gateways))
 
     def _look(self) -> tuple[int, int, int] | None:
         try:

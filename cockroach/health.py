@@ -163,13 +163,15 @@ class RegionHealth:
                 )
         if permit is None or self.breaker is None:
             return
+        was = self.breaker.state
         if not good and gateway:
             if self._outliers.confined(now):
                 self._held.append((now, permit, ok, latency_s))
                 return
             self._charge_held(self.breaker, now)
         self.breaker.record(permit, ok=ok, latency_s=latency_s)
-        if self.breaker.state != "closed":
+        # Those that were under way say nothing new, and would disturb the prober.
+        if was == "closed" != self.breaker.state:
             self._outliers.clear()
             self._held.clear()
             if self._on_open is not None:

@@ -155,8 +155,8 @@ class StaleReads:
         return served
 
     def _near(self, home: str) -> Gateway | None:
-        candidates: tuple[Gateway, ...] = (
-            self._target.in_region(self._region)
+        candidates: Iterable[Gateway] = (
+            (one for one in self._router.present() if one.region == self._region)
             if self._follows
             else self._target.replicas_of(home, self._region)
         )
@@ -164,12 +164,11 @@ class StaleReads:
 
     def nearest_copy(self, home: str) -> Gateway | None:
         """Choose whom `elsewhere` asks; None where there is nobody."""
-        target = self._target
         copies: Iterable[Gateway] = (
             # At home they are those that cannot be asked.
-            (one for one in target.gateways if one.region != home)
+            (one for one in self._router.present() if one.region != home)
             if self._follows
-            else (one for one in target.replicas if one.of == home)
+            else (one for one in self._target.replicas if one.of == home)
         )
         return min(
             self._sound(copies),

@@ -44,9 +44,14 @@ def listener() -> RecordingListener:
 
 @pytest.fixture
 def health(policy, clock, listener) -> Callable[..., RegionHealth]:
-    def make(**values: Any) -> RegionHealth:
+    def make(*, on_open: Any = None, **values: Any) -> RegionHealth:
         return RegionHealth(
-            "eu", policy(**values), rtt_s=0.0, clock=clock, listener=listener
+            "eu",
+            policy(**values),
+            rtt_s=0.0,
+            clock=clock,
+            listener=listener,
+            on_open=on_open,
         )
 
     return make

@@ -17,7 +17,8 @@ from cockroach.topology import DatabaseTarget, Gateway, TopologyError
 class Heard:
     """What a database would be told."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self.target = DatabaseTarget.load(path)
         self.targets: list[list[str]] = []
         self.left: list[frozenset[str]] = []
 
@@ -87,7 +88,7 @@ def path(tmp_path) -> Path:
 def test_the_file_is_followed(path) -> None:
     """A new list is taken once; an unchanged file is not read again."""
     write(path, target("eu-a", "eu-b"))
-    heard = Heard()
+    heard = Heard(path)
     watch = GatewayWatch(path, heard)
     assert not watch.refresh()
     write(path, target("eu-a", "eu-b", "eu-c"))
@@ -96,10 +97,20 @@ def test_the_file_is_followed(path) -> None:
     assert heard.targets == [["eu-a", "eu-b", "eu-c"]]
 
 
+def test_a_file_that_changed_while_the_process_started_is_taken(path) -> None:
+    """Between the database and its watch there is a warm-up, which takes time."""
+    write(path, target("eu-a", "eu-b"))
+    heard = Heard(path)
+    write(path, target("eu-b", "eu-c"))
+    watch = GatewayWatch(path, heard)
+    assert not watch.refresh()
+    assert heard.targets == [["eu-b", "eu-c"]]
+
+
 def test_a_broken_file_changes_nothing(path, caplog) -> None:
     """The last good list stays in force, and a line says why."""
     write(path, target("eu-a"))
-    heard = Heard()
+    heard = Heard(path)
     watch = GatewayWatch(path, heard)
     path.write_text("{")
     assert not watch.refresh()
@@ -113,7 +124,7 @@ async def test_a_draining_node_is_left_and_taken_back(path, node) -> None:
     """503 of the health address means: nothing new; 200 again means: come back."""
     address, handler = node
     write(path, target("eu-a", ready=address))
-    heard = Heard()
+    heard = Heard(path)
     watch = GatewayWatch(path, heard)
     assert await watch.ask() == frozenset()
     handler.status = 503
@@ -129,7 +140,7 @@ async def test_a_silent_health_address_is_no_drain(path, node) -> None:
     address, handler = node
     handler.status = 500
     write(path, target("eu-a", ready=address))
-    heard = Heard()
+    heard = Heard(path)
     watch = GatewayWatch(path, heard)
     assert not await watch.ask()
     write(path, target("eu-a", ready="http://127.0.0.1:9/health"))

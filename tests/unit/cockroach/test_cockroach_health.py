@@ -28,6 +28,21 @@ def test_slow_answers_open_the_breaker(health) -> None:
     assert one.state == "open"
 
 
+def test_only_the_opening_is_told(health, clock) -> None:
+    """Statements that end later were under way: the prober is not disturbed by them."""
+    opened: list[str] = []
+    one = health(on_open=lambda it: opened.append(it.home))
+    late = [one.permit() for _ in range(3)]
+    for _ in range(4):
+        call(one, 0.4)
+    for ok in (True, False):
+        one.record(late.pop(), ok=ok, latency_s=0.4)
+    clock.advance(10)
+    one.record(late.pop(), ok=True, latency_s=0.01)
+
+    assert (one.state, opened) == ("open", ["eu"])
+
+
 def test_an_open_breaker_refuses_at_once_and_says_so(health, listener) -> None:
     """The caller learns the region, the reason, and when to ask again."""
     one = health()

@@ -173,6 +173,15 @@ async def test_cockroach_answers_from_followers(near, clock) -> None:
     assert ["gauge us-a", "us-a as of", "us-a as of"] == one.asked
 
 
+async def test_followers_are_not_read_where_a_gateway_drains(near) -> None:
+    """Another of the region is, or else the home; from elsewhere another region's."""
+    one = near("cockroach")
+    one._router.leave(frozenset({"us-a"}))
+
+    assert ("home", "no_replica", 0) == await one.read("eu")
+    assert one.nearest_copy("asia").name != "us-a"
+
+
 async def test_a_tighter_bound_than_followers_keep_asks_the_home(near) -> None:
     """Nobody gets an older answer than he allows."""
     one = near("cockroach")
