@@ -13,6 +13,7 @@ from cockroach.errors import (
     AmbiguousCommitError,
     ConstraintError,
     DatabaseError,
+    StatementError,
     TransactionConflictError,
 )
 from cockroach.lease import Lease, Params, Result
@@ -26,11 +27,12 @@ BEGIN_READ = "BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY"
 class Transaction:
     """What the work of `Database.transaction` may use; dead once the work returns."""
 
-    __slots__ = ("_lease", "lost")
+    __slots__ = ("_lease", "lost", "over")
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
         self.lost: DatabaseError | None = None
+        self.over = False
 
     async def fetch(
         self, statement: Executable, params: Params = None, *, key: object = None
@@ -41,10 +43,13 @@ class Transaction:
     async def execute(
         self, statement: Executable, params: Params = None, *, key: object = None
     ) -> Result:
-        """Run one statement. Raises DatabaseError.
+        """Run one statement. Raises DatabaseError; StatementError once it is over.
 
         After an error the transaction cannot be saved: let it pass.
         """
+        if self.over:
+            # Of a task that the work left behind: alone it would be committed.
+            raise StatementError("the transaction is over: its work has ended")
         try:
             return await self._lease.run(statement, params, key, alone=False)
         except DatabaseError as error:
@@ -66,7 +71,10 @@ async def attempt(
     transaction = Transaction(lease)
     try:
         await lease.control(BEGIN_READ if reads else BEGIN)
-        result = await work(transaction)
+        try:
+            result = await work(transaction)
+        finally:
+            transaction.over = True
         if transaction.lost is not None:
             # The work swallowed it, but the server will not commit any more.
             raise transaction.lost  # noqa: TRY301 - must roll back like the rest

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from cockroach.database import Database, Transaction
+from cockroach.errors import DatabaseError
 from cockroach.ids import PublicId
 from services.inventory import shelf
 from services.inventory import statements as sql
@@ -81,7 +82,7 @@ class InventoryStore:
 
         All of them from the first one's shard. Each order gets all its lines or none,
         whatever becomes of the others: gives for each None, or what `reserve_all`
-        would have raised.
+        would have raised. Raises DatabaseError when none of them has anything.
         """
         begun: list[int] = []
         lacking: list[int] = []
@@ -103,20 +104,34 @@ class InventoryStore:
             return outcomes
 
         found = await self._database.transaction(leader.region, work)
-        if lacking:
-            asked = _products(wanted[number][1] for number in lacking)
-            left = await self.available_all(leader.region, asked)
-            for number in lacking:
-                if gone := short(wanted[number][1], left):
-                    found[number] = OutOfStockError(gone)
-                else:
-                    begun.append(number)
-        for number in begun:
+        # Those that are not named have theirs, and hear nothing of what goes wrong now.
+        for number in (*begun, *await self._not_short(wanted, lacking, found)):
             try:
                 await self.reserve_each(*wanted[number], shards=shards)
-            except (OutOfStockError, ReservationClosedError) as refused:
+            except (OutOfStockError, ReservationClosedError, DatabaseError) as refused:
                 found[number] = refused
         return found
+
+    async def _not_short(
+        self,
+        wanted: Sequence[tuple[PublicId, Sequence[Line]]],
+        lacking: Sequence[int],
+        found: list[Exception | None],
+    ) -> list[int]:
+        """List the orders for which there is enough in all; note why not for others."""
+        if not lacking:
+            return []
+        asked = _products(wanted[number][1] for number in lacking)
+        try:
+            left = await self.available_all(wanted[0][0].region, asked)
+        except DatabaseError as error:
+            for number in lacking:
+                found[number] = error
+            return []
+        for number in lacking:
+            if gone := short(wanted[number][1], left):
+                found[number] = OutOfStockError(gone)
+        return [number for number in lacking if found[number] is None]
 
     async def reserve_each(
         self, order: PublicId, lines: Sequence[Line], *, shards: int

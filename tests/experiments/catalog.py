@@ -25,6 +25,7 @@ NEEDS_DISTANCE = {
     "chatty-checkout": {"affected_wait_p95"},
     "hot-key": {
         "affected_wait_p95",
+        "bookings_lose_to_each_other",
         "buyers_lose_to_each_other",
         "buyers_wait_for_locks",
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import uuid
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from cockroach.inserts import insert
 from cockroach.runner_sync import BlockingRunner
 from cockroach.schema.tables import cart_keys, stock
 from cockroach.testing import inject
+from cockroach.transaction import Transaction
 from resilience import BudgetConfig, RetryRefused, RetryScheduled, deadline_scope
 from resilience.testing import RecordingListener
 
@@ -288,6 +290,29 @@ async def test_a_write_that_is_not_answered_is_in_doubt(database, engine) -> Non
     )
     with pytest.raises(errors.AmbiguousCommitError):
         await one.execute("eu", slow)
+
+
+async def test_what_the_work_leaves_behind_writes_nothing(database) -> None:
+    """A task that goes on when its transaction is over is told so."""
+    one = database("eu")
+    left: list[asyncio.Task[None]] = []
+    before = await one.fetch("eu", LEFT)
+
+    async def look_and_take(transaction: Transaction) -> None:
+        await transaction.execute(text("SELECT pg_sleep(0.05)"))
+        await transaction.execute(TAKE)
+
+    async def work(transaction: Transaction) -> None:
+        left.append(asyncio.create_task(look_and_take(transaction)))
+        await asyncio.sleep(0)
+        raise LookupError("no such product")
+
+    with pytest.raises(LookupError):
+        await one.transaction("eu", work)
+    with pytest.raises(errors.StatementError, match="is over"):
+        await left[0]
+
+    assert before == await one.fetch("eu", LEFT)
 
 
 def test_what_the_work_swallowed_is_not_committed(runner, engine, order) -> None:

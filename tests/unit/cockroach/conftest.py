@@ -10,7 +10,9 @@ import pytest
 
 from cockroach.health import RegionHealth
 from cockroach.policy import DataPolicy
+from cockroach.pools import GatewayPool
 from resilience.testing import FakeClock, RecordingListener
+from tests.unit.cockroach.pretended import GATEWAY, Server
 
 
 @pytest.fixture
@@ -65,3 +67,17 @@ def until() -> Callable[..., Awaitable[None]]:
                 await asyncio.sleep(0.005)
 
     return wait
+
+
+@pytest.fixture
+async def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def pool(server: Server) -> Callable[..., GatewayPool]:
+    def make(**values: Any) -> GatewayPool:
+        options: dict[str, Any] = {"size": 2, "overflow": 1, "timeout_s": 0.05}
+        return GatewayPool(GATEWAY, server.connect, **(options | values))
+
+    return make

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from cockroach.errors import DatabaseUnavailableError, TransactionConflictError
 from cockroach.ids import new_id
 from services.inventory import statements as sql
 from services.inventory.domain import Line, OutOfStockError, ReservationClosedError
@@ -137,6 +138,32 @@ async def test_an_order_whose_shard_is_short_is_taken_from_the_others(orders):
 
     assert [None] * 4 == found
     assert [(orders[1], LINES, 8)] == finished
+
+
+async def test_one_orders_trouble_is_not_told_to_those_that_are_done(orders):
+    """Neither that it lost its own transaction, nor that its look was not answered."""
+    lost = TransactionConflictError("lost", sqlstate="40001")
+    away = DatabaseUnavailableError("eu", "breaker_open")
+    database = FakeDatabase()
+    database.rows = {orders[1].uuid: ("reserved", 0)}
+    inventory = store(database)
+
+    async def conflict(order, lines, *, shards):
+        raise lost
+
+    async def unanswered(region, products):
+        raise away
+
+    inventory.reserve_each = conflict
+    wanted = [(one, LINES) for one in orders]
+    assert [None, lost, None, None] == await inventory.reserve_together(
+        wanted, shards=8
+    )
+    database.rows = {orders[2].uuid: (None, 0)}
+    inventory.available_all = unanswered
+    assert [None, None, away, None] == await inventory.reserve_together(
+        wanted, shards=8
+    )
 
 
 async def test_a_lone_order_is_refused_by_the_sum_and_not_by_its_shard(orders):
