@@ -158,7 +158,8 @@ class GatewayPool:
         waiter: asyncio.Future[Session] = loop.create_future()
         self._waiters.append(waiter)
         self._open_for_waiters()
-        timer = loop.call_later(bound, self._expire, waiter, began, bound)
+        # What was begun for this caller was begun before now.
+        timer = loop.call_later(bound, self._expire, waiter, self._clock(), bound)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -334,12 +335,12 @@ class GatewayPool:
         self._open_for_waiters()
 
     def _expire(
-        self, waiter: asyncio.Future[Session], began: float, waited_s: float
+        self, waiter: asyncio.Future[Session], since: float, waited_s: float
     ) -> None:
         if waiter.done():
             return
         # A session that is only now being replaced is not what was waited for.
-        late = self._opening and (not self._busy or min(self._opening) <= began)
+        late = self._opening and (not self._busy or min(self._opening) <= since)
         if self._busy < self.limit and late:
             error: Exception = ConnectRefusedError(
                 self.gateway.region, "connect_timeout"

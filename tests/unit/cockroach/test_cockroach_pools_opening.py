@@ -47,6 +47,19 @@ async def test_slow_connecting_is_not_called_exhaustion(pool, server) -> None:
     assert told.value.reason == "connect_timeout"
 
 
+async def test_a_gateway_that_lets_nobody_more_in_is_to_blame(pool, server) -> None:
+    """There is room for the caller, and one session in use is no reason to wait."""
+    one = pool()
+    held = await one.acquire()
+    server.gate.clear()
+    with pytest.raises(ConnectRefusedError):
+        await one.acquire()
+    assert 0 == one.stats().exhausted
+    server.gate.set()
+    one.release(held)
+    await one.close()
+
+
 async def test_a_session_that_is_being_replaced_is_no_refused_connection(
     pool, server
 ) -> None:
