@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,7 +76,7 @@ class Case:
             settings=settings,
             timeline=timeline,
             journeys=journeys.read(results) if results.exists() else [],
-            evidence=_evidence(timeline, traces),
+            evidence=_evidence(timeline, traces, document.get("read_s")),
             summary=json.loads(summary.read_text()) if summary.exists() else {},
             proofs=document.get("proofs", {}),
             lost=Account(**lost) if lost else None,
@@ -87,9 +88,12 @@ class Case:
         )
 
 
-def _evidence(timeline: Timeline | None, traces: Path) -> Evidence:
+def _evidence(
+    timeline: Timeline | None, traces: Path, read_s: float | None
+) -> Evidence:
     if timeline is None or not traces.exists():
         return Evidence(())
     since = int((timeline.start_s - 1) * 1e9)
-    until = int((timeline.end_s + TAIL_S) * 1e9)
+    # Judged once more, a run still knows nothing of what came after it in the store.
+    until = int(min(timeline.end_s + TAIL_S, read_s or math.inf) * 1e9)
     return Evidence(TraceStore(traces).spans(since, until))

@@ -14,6 +14,8 @@ import sys
 import threading
 from pathlib import Path
 
+from chaos.run_files import JOURNAL
+
 
 def _die_with_parent() -> None:
     def watch() -> None:
@@ -41,7 +43,7 @@ def play(source: Path, run_dir: Path) -> None:
         # Whatever the file says: a fault that stays on is nobody's wish.
         settings={"runtime": {"rollbacks": {"strategy": "always"}}},
     )
-    (run_dir / "journal.json").write_text(json.dumps(journal, indent=2, default=str))
+    (run_dir / JOURNAL).write_text(json.dumps(journal, indent=2, default=str))
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ logger = logging.getLogger("chaostoolkit")
 
 PROGRESS = "progress.jsonl"
 VERDICT = "verdict.json"
+JOURNAL = "journal.json"
 
 
 class RunFiles:

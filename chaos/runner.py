@@ -12,14 +12,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaos import lab_state, run_files, toxics, verdict
-from chaos.run_files import PROGRESS, VERDICT
+from chaos import lab_state, run_files, scaling, toxics, verdict
+from chaos.run_files import JOURNAL, PROGRESS, VERDICT
+from links.errors import LinkError
 
 POLL_S = 0.2
 # What an interrupted run may take for its rollbacks before it is killed.
@@ -75,6 +77,10 @@ def run(
     folder = run_dir or run_files.new_folder(lab.runs, experiment.stem, profile)
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    for left in (VERDICT, JOURNAL, PROGRESS):
+        # It would be told as what this run said, should this one say nothing.
+        if (folder / left).exists():
+            raise ExperimentError(f"{folder} holds another run: name an empty folder")
     settings = {
         **os.environ,
         **(environ or {}),
@@ -103,8 +109,9 @@ def run(
             time.sleep(POLL_S)
         follower.look()
     finally:
-        _end(child)
-        _clean(lab)
+        with _uninterrupted():
+            _end(child)
+            _clean(lab)
     return _result(folder, experiment, profile, seed)
 
 
@@ -144,16 +151,31 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.stdin.close()
 
 
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    # A second Ctrl-C would leave what the first one was about to take off.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _clean(lab: lab_state.Lab) -> None:
     # Belt, braces and this: the rollback and the guard have been here before.
     with contextlib.suppress(toxics.ToxiproxyError):
         toxics.Toxiproxy(lab.toxiproxy).remove_named(toxics.PREFIX)
+    with contextlib.suppress(LinkError, OSError):
+        scaling.take_back(lab)
 
 
 def _result(
     folder: Path, experiment: Path, profile: str, seed: int | None
 ) -> RunResult:
-    journal = _read(folder / "journal.json")
+    journal = _read(folder / JOURNAL)
     told = _read(folder / VERDICT)
     if told is None:
         if journal is not None or not (folder / PROGRESS).exists():

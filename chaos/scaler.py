@@ -70,6 +70,7 @@ class Scaler:
     """Looks, decides, acts, and writes each decision down, until it is stopped.
 
     `lists` are the files of gateways by client region, which the services follow.
+    `note` names what was added, for `undo`, should this process not come to it.
     """
 
     def __init__(
@@ -78,11 +79,13 @@ class Scaler:
         *,
         lists: Mapping[str, Path],
         log: Path,
+        note: Path,
         rule: Rule,
     ) -> None:
         self._control = control
         self._lists = dict(lists)
         self._log = log
+        self._note = note
         self._rule = rule
         self._originals = {region: path.read_bytes() for region, path in lists.items()}
         self._added: list[str] = []
@@ -139,6 +142,7 @@ class Scaler:
         """Remove the links that were added. Raises LinkError, OSError."""
         while self._added:
             self._control.remove(self._added.pop())
+        self._note.unlink(missing_ok=True)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._rule.every_s):
@@ -168,6 +172,8 @@ class Scaler:
                 continue
             name = link.name.removesuffix(f"{region}-a") + gateway
             self._added.append(name)
+            with self._note.open("a") as note:
+                note.write(f"{name}\n")
             listen = self._control.add(replace(link.spec, name=name, listen=LOOPBACK))
             self._list(link.spec.source, gateway, listen)
 
@@ -188,8 +194,32 @@ class Scaler:
         _write(path, json.dumps(document, indent=2).encode())
 
 
+def undo(note: Path, *, lists: Mapping[str, Path], control: LinkControl) -> list[str]:
+    """Take back what a scaler added that did not come to it; give the links' names.
+
+    Harmless when there is nothing. Raises LinkError, OSError.
+    """
+    if not note.exists():
+        return []
+    names = note.read_text().split()
+    for client, path in lists.items():
+        document = json.loads(path.read_bytes())
+        kept = [
+            one
+            for one in document["gateways"]
+            if f"{SQL}-{client}-to-{one['name']}" not in names
+        ]
+        if kept != document["gateways"]:
+            _write(path, json.dumps({**document, "gateways": kept}, indent=2).encode())
+    for link in control.list():
+        if link.name in names:
+            control.remove(link.name)
+    note.unlink(missing_ok=True)
+    return names
+
+
 def _gateway(link: LinkInfo) -> str:
-    return link.name.removeprefix(f"sql-{link.spec.source}-to-")
+    return link.name.removeprefix(f"{SQL}-{link.spec.source}-to-")
 
 
 def _write(path: Path, text: bytes) -> None:

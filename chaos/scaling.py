@@ -13,13 +13,30 @@ from typing import Any
 
 from chaos.journeys import Journey
 from chaos.lab_state import Lab
-from chaos.scaler import Rule, Scaler
+from chaos.scaler import Rule, Scaler, undo
 from chaos.settings import Settings
 from chaos.toxics import Toxiproxy
 from chaos.trouble import CROSSING_KINDS, paid_trips
 from links.control import LinkControl
 
 LOG = "scaler.jsonl"
+NOTE = "scaler.links"
+
+
+def take_back(lab: Lab) -> list[str]:
+    """Undo what a scaler left whose process was killed. Raises LinkError, OSError."""
+    note = lab.state_dir / NOTE
+    if not note.exists():
+        return []
+    control = LinkControl(lab.control)
+    try:
+        return undo(note, lists=_lists(lab), control=control)
+    finally:
+        control.close()
+
+
+def _lists(lab: Lab) -> dict[str, Path]:
+    return {region: lab.state_dir / f"database-{region}.json" for region in lab.admin}
 
 
 class Scaling:
@@ -55,11 +72,9 @@ class Scaling:
         wanted = self._settings.scaler
         self._scaler = Scaler(
             self._control,
-            lists={
-                region: self._lab.state_dir / f"database-{region}.json"
-                for region in self._lab.admin
-            },
+            lists=_lists(self._lab),
             log=self._log,
+            note=self._lab.state_dir / NOTE,
             rule=Rule(
                 connections_at_most=float(wanted["connections_at_most"]),
                 most_gateways=int(wanted["most_gateways"]),

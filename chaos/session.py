@@ -23,6 +23,7 @@ from chaos import (
     lab_state,
     preflight,
     run_files,
+    scaling,
     validity,
     verdict,
 )
@@ -95,6 +96,8 @@ class Session:
         """Take the lab, look at it, start the load."""
         self._lock.acquire(self.settings.scenario)
         self.files.tell("open", f"run in {self.files.folder}")
+        for link in scaling.take_back(self.lab):
+            self.files.tell("open", f"{link} was left by a run that was killed")
         self._fault = self._trouble()
         self._start_s = time.time() + LEAD_S
         self._load.start(plan(self.settings, self.lab, start_at=self._start_s))
@@ -198,7 +201,9 @@ class Session:
         gone_s = self._hurt.gone_s or time.time()
         within_s = float(self.settings.validity["settle_s"])
         stuck = invariants.await_settled(
-            self._books, since_s=self._start_s, until_s=gone_s + within_s
+            self._books,
+            since_s=self._start_s,
+            until_s=max(gone_s, time.time()) + within_s,
         )
         found = invariants.judge(
             self._books,
@@ -335,6 +340,7 @@ class Session:
             "region": self.settings.region,
             "aborted": self.aborted,
             "timeline": self._timeline(),
+            "read_s": round(time.time(), 3),
             "proofs": fault.proofs if fault else {},
             "foreign_toxics": fault.foreign if fault else [],
             "toxics": fault.links if fault else [],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -86,13 +85,3 @@ def progress(console: Console, title: str) -> Iterator[Callable[[str, float], No
         yield lambda message, done: bar.update(
             task, description=f"{title}: {message}", completed=done
         )
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let a stop finish although the user presses Ctrl-C again."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -164,10 +164,10 @@ def _tell(
     for one in judged:
         if "run_dir" in one:
             whose = f"seed {one['seed']} " if extra else ""
-            console.print(
-                f"{whose}{one['profile']}: "
-                f"seawall traces --store {one['run_dir']}/traces.db"
-            )
+            store = Path(one["run_dir"]) / "traces.db"
+            # A lab that was up already has its own, which goes with it.
+            where = f" --store {store}" if store.exists() else ", while the lab is up"
+            console.print(f"{whose}{one['profile']}: seawall traces{where}")
     report = making.at_the_end(_worth_a_report(judged), console=console)
     return Result(
         command=command,

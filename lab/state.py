@@ -8,15 +8,17 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lab.files import write_atomically
 
 SCHEMA = "seawall-lab/1"
 ENV = "SEAWALL_LAB"
+_LOOKED_AT_S = 0.2
 
 
 class LabRunningError(RuntimeError):
@@ -56,10 +58,7 @@ def owned(folder: Path) -> Iterator[None]:
     # Others must pass through to the database's files, which are not root's.
     folder.chmod(0o711)
     with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LabRunningError(folder) from None
+        _take(lock, folder)
         lab_file(folder).unlink(missing_ok=True)
         try:
             yield
@@ -67,11 +66,25 @@ def owned(folder: Path) -> Iterator[None]:
             lab_file(folder).unlink(missing_ok=True)
 
 
+def _take(lock: IO[str], folder: Path) -> None:
+    # Who only looks whether it is taken holds it for a moment.
+    give_up = time.monotonic() + _LOOKED_AT_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up:
+                raise LabRunningError(folder) from None
+            time.sleep(0.01)
+        else:
+            return
+
+
 def is_owned(folder: Path) -> bool:
     """Whether a living process holds the folder."""
     try:
         with (folder / "lock").open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
     except BlockingIOError:

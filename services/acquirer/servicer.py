@@ -29,8 +29,7 @@ class AcquirerServicer(acquirer_pb2_grpc.AcquirerServicer):
         with Check() as check:
             _reference(check, request.reference)
             minor_units, currency = check.money("amount", request.amount)
-            if not request.card_token:
-                check.fail("card_token", "must be given")
+            check.card_token(request.card_token)
         payment = self._handlers.authorise(
             request.reference,
             token=request.card_token,

@@ -13,6 +13,7 @@ from opentelemetry.trace import Tracer
 
 from cockroach.database import Database
 from cockroach.errors import DatabaseError
+from cockroach.ids import PublicId
 from observability import names
 from protos.shop.v1 import orders_pb2_grpc
 from services.orders.intake import Intake
@@ -65,6 +66,8 @@ class Drainer:
         self._rng = rng
         self._clock = clock
         self._away_until: dict[str, float] = {}
+        # Orders that went ahead in vain; another one does next time.
+        self._vain: dict[str, set[PublicId]] = {}
 
     async def drain_for_ever(self) -> None:
         """Drain whenever something was taken, and now and then without a reason."""
@@ -100,8 +103,15 @@ class Drainer:
         return self._clock() < self._away_until.get(home, 0.0)
 
     async def _drain(self, home: str, orders: Sequence[Held]) -> None:
-        # One order goes ahead: a home in trouble is asked once, not once for each.
-        if not await self._deliver(orders[0]):
+        # One order goes ahead: a home in trouble is asked once, not once for each. Each
+        # time another one, as the trouble may be with the order.
+        vain = self._vain.setdefault(home, set())
+        ahead = next((o for o in orders if o.request.order_id not in vain), None)
+        if ahead is None:
+            vain.clear()
+            ahead = orders[0]
+        if not await self._deliver(ahead):
+            vain.add(ahead.request.order_id)
             self._away_until[home] = self._clock() + AWAY_S * self._rng.uniform(
                 0.7, 1.3
             )
@@ -112,7 +122,7 @@ class Drainer:
             async with gate:
                 await self._deliver(held)
 
-        await asyncio.gather(*(one(held) for held in orders[1:]))
+        await asyncio.gather(*(one(held) for held in orders if held is not ahead))
 
     async def _deliver(self, held: Held) -> bool:
         """Bring one order home; tell whether its home is there."""

@@ -188,7 +188,8 @@ class HistoryHandlers:
             else:
                 known = _overlaid(copied, remembered, cursor)
                 return Page(*_cut(known, size), "HISTORY_FROM_COPY", age_s)
-        return Page(remembered[:size], fallback="HISTORY_FROM_MEMORY")
+        older = [order for order in remembered if _place(order) < cursor.place]
+        return Page(*_cut(older, size), "HISTORY_FROM_MEMORY")
 
     def _tell(self, home: str, method: str, reason: str) -> None:
         self._recorder.on_event(

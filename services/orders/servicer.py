@@ -144,8 +144,7 @@ def _request(message: pb.PlaceOrderRequest) -> Request:
         # None at all is no mistake of form; it has a refusal of its own below.
         wishes = check.lines("items", message.items, least=0)
         key = check.idempotency_key(message.idempotency_key)
-        if not message.card_token:
-            check.fail("card_token", "must be given")
+        check.card_token(message.card_token)
         request = Request(
             customer=customer,
             wishes=tuple(Wish(*wish) for wish in wishes),

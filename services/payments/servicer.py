@@ -45,8 +45,7 @@ class PaymentsServicer(payments_pb2_grpc.PaymentsServicer):
             order = check.public_id("order_id", request.order_id)
             minor_units, currency = check.money("amount", request.amount)
             key = check.idempotency_key(request.idempotency_key)
-            if not request.card_token:
-                check.fail("card_token", "must be given")
+            check.card_token(request.card_token)
         payment = await self._handlers.authorise(
             self._ours(order),
             amount_minor=minor_units,

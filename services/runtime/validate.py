@@ -15,6 +15,7 @@ MAX_LINES = 100
 MAX_PAGE = 100
 DEFAULT_PAGE = 20
 _KEY = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_TOKEN = re.compile(r"[!-~]{1,256}")
 _PRODUCT = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _NOBODY = PublicId("", UUID(int=0))
 
@@ -92,6 +93,14 @@ class Check:
             self.fail(field, "must be given: it makes a repeat safe")
         elif not _KEY.fullmatch(text):
             self.fail(field, "must be 8 to 64 characters of A-Z a-z 0-9 _ -")
+        return text
+
+    def card_token(self, text: str, field: str = "card_token") -> str:
+        """Read a card's token: 1 to 256 visible characters, as card networks give."""
+        if not text:
+            self.fail(field, "must be given")
+        elif not _TOKEN.fullmatch(text):
+            self.fail(field, "must be at most 256 visible ASCII characters")
         return text
 
     def page(self, page: common_pb2.PageRequest) -> tuple[int, str]:

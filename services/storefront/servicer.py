@@ -80,8 +80,7 @@ class StorefrontServicer(storefront_pb2_grpc.StorefrontServicer):
         with Check() as check:
             customer = check.public_id("customer_id", request.customer_id)
             check.lines("items", request.items, least=0)
-            if not request.card_token:
-                check.fail("card_token", "must be given")
+            check.card_token(request.card_token)
             check.idempotency_key(request.idempotency_key)
         visit = self._of_customer("checkout", context, customer)
         if visit.elsewhere:

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+from pathlib import Path
 
 import pytest
 from chaoslib.experiment import ensure_experiment_is_valid
@@ -11,7 +12,7 @@ from chaos import experiments, harvest, invariants, journeys, lab_state, round_t
 from chaos.experiments import UnknownExperimentError
 from chaos.lab_state import NoLabError
 from chaos.lock import ExperimentLock, ExperimentRunningError
-from chaos.runner import journal_reasons
+from chaos.runner import ExperimentError, journal_reasons, run
 
 PLAYED = {"status": "succeeded", "activity": {"name": "hold"}}
 MET = {"before": {"steady_state_met": True}}
@@ -83,6 +84,16 @@ def test_the_lab_is_read_from_its_file(lab_file):
     assert lab.addresses("catalog") == {"us": ["127.0.0.1:0", "127.0.0.1:1"]}
     assert lab.profile == "cured"
     assert lab.alive()
+
+
+@pytest.mark.parametrize("left", ["verdict.json", "journal.json", "progress.jsonl"])
+def test_a_folder_of_another_run_is_refused(lab_file, tmp_path, left):
+    """What that one said is not told as what this one says."""
+    (tmp_path / left).write_text("{}")
+
+    with pytest.raises(ExperimentError, match="holds another run"):
+        run(Path("any.json"), lab_state_path=lab_file, run_dir=tmp_path)
+    assert not (tmp_path / "play.log").exists()
 
 
 def test_the_environment_names_the_lab(lab_file, monkeypatch):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from chaos.scaler import Rule, Scaler, decide
+from chaos.scaler import Rule, Scaler, decide, undo
 from links.control import LinkInfo
 from links.spec import LinkSpec, LinkStats
 
@@ -73,8 +73,9 @@ def lab(tmp_path, control):
         path.write_text(json.dumps({"dbname": "shop", "gateways": gateways}))
         path.chmod(0o600)
     log = tmp_path / "scaler.jsonl"
-    scaler = Scaler(control, lists=lists, log=log, rule=RULE)
-    return SimpleNamespace(scaler=scaler, lists=lists, log=log)
+    note = tmp_path / "scaler.links"
+    scaler = Scaler(control, lists=lists, log=log, note=note, rule=RULE)
+    return SimpleNamespace(scaler=scaler, lists=lists, log=log, note=note)
 
 
 def busy(control, region, connections):
@@ -161,6 +162,32 @@ def test_all_is_taken_back(control, lab):
     assert texts == [path.read_text() for path in lab.lists.values()]
     lab.scaler.remove_links()
     assert not [name for name in control.links if name.endswith("-c")]
+
+
+def test_what_a_killed_scaler_left_is_taken_back(control, lab):
+    """By whoever comes next: its own lists and links, and nobody else's; once."""
+    before = [json.loads(path.read_text()) for path in lab.lists.values()]
+    links = set(control.links)
+    busy(control, "eu", 50)
+    lab.scaler.look()
+    control.add(control.spec("us", "us-d"))
+    taken = {"lists": lab.lists, "control": control}
+
+    assert ["sql-us-to-eu-c", "sql-eu-to-eu-c"] == undo(lab.note, **taken)
+    assert before == [json.loads(path.read_text()) for path in lab.lists.values()]
+    assert {"sql-us-to-us-d"} == control.links.keys() - links
+    assert [] == undo(lab.note, **taken)
+
+
+def test_a_scaler_that_ended_well_leaves_no_note(control, lab):
+    """There is nothing to take back a second time."""
+    busy(control, "eu", 50)
+    lab.scaler.look()
+    assert lab.note.exists()
+    lab.scaler.take_back()
+    lab.scaler.remove_links()
+
+    assert not lab.note.exists()
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,21 @@ async def test_a_copy_that_cannot_tell_leaves_it_to_memory(
     assert [30.0] == store.asked
 
 
+async def test_pages_from_memory_follow_each_other(page) -> None:
+    """Each remembered order once, where there is no copy to ask."""
+    orders = [order(minute) for minute in range(7, 0, -1)]
+    seen, cursor = [], NEWEST
+    for _ in range(9):
+        found = await page(Store(), *orders, cursor=cursor, stale_reads_s=0.0)
+        assert "HISTORY_FROM_MEMORY" == found.fallback
+        seen += found.orders
+        if not found.next_token:
+            break
+        cursor = Cursor.parse(found.next_token)
+
+    assert orders == seen
+
+
 async def test_with_nothing_allowed_no_copy_is_asked(page) -> None:
     """0 seconds is never."""
     store = Store(order(1))

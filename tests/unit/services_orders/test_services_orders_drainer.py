@@ -152,6 +152,23 @@ async def test_the_orders_of_a_home_in_trouble_keep_no_others_waiting(make, home
     assert await drainer.round()
 
 
+async def test_an_order_that_its_home_cannot_take_keeps_no_others_waiting(
+    make, home, clock
+):
+    """The trouble may be with the order: another one goes ahead the next time."""
+    home.answers["key-00001"] = ShopError(
+        grpc.StatusCode.RESOURCE_EXHAUSTED, "", "larger than may be"
+    )
+    store = Store(*(held(n) for n in range(1, 4)))
+    drainer = make(store)
+
+    for _ in range(3):
+        assert await drainer.round()
+        clock.now += AWAY_S * 1.4
+
+    assert {"key-00002", "key-00003"} == set(store.settled)
+
+
 async def test_a_business_refusal_settles_the_order_and_no_other(make, home):
     """An order that its home rejects is rejected here; the rest goes on."""
     home.answers["key-00001"] = precondition("OUT_OF_STOCK", "gone")

@@ -98,6 +98,26 @@ def test_keys_are_eight_to_64_plain_characters(key, good):
     assert bool(good) == (not check.violations)
 
 
+@pytest.mark.parametrize(
+    ("token", "good"),
+    [
+        ("tok_visa", 1),
+        ("!" + "~" * 255, 1),
+        ("", 0),
+        ("t" * 257, 0),
+        ("tok_\x00", 0),
+        ("tok visa", 0),
+        ("tok_vis\u00e4", 0),
+    ],
+)
+def test_a_card_token_is_short_and_visible(token, good):
+    """What the database would refuse, or a message could not carry, is told here."""
+    check = Check()
+
+    assert token == check.card_token(token)
+    assert bool(good) == (not check.violations)
+
+
 def test_repeated_products_are_added_up():
     """Two lines of one product are one line of both."""
     check = Check()
