@@ -3,11 +3,15 @@
 import json
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 from chaoslib.configuration import load_configuration
 
+from chaos import case as case_module
 from chaos import experiments
+from chaos import session as session_module
+from chaos.case import SCHEMA, Case
 from chaos.fault import Fault
 from chaos.journeys import Journey
 from chaos.lab_state import Lab
@@ -15,6 +19,7 @@ from chaos.scaling import Scaling
 from chaos.session import HaltedError, Session
 from chaos.settings import Settings
 from chaos.stress import Stress
+from chaos.timeline import Timeline
 
 
 class FakeLoad:
@@ -131,3 +136,57 @@ def test_a_peak_that_begins_is_told(lab, settings_of, monkeypatch):
 
     assert ("inject", "2 times the load") == (line["phase"], line["text"])
     assert {"state": "in force", "times": 2, "links": 0} == line["fault"]
+
+
+def test_orders_have_their_time_to_end_however_long_the_load_went_on(
+    session, monkeypatch
+):
+    """It begins when the books are asked, not when the fault went."""
+    asked = {}
+    fault = SimpleNamespace(gone_s=time.time() - 60, close=lambda: None)
+    monkeypatch.setattr(session, "_fault", fault)
+    monkeypatch.setattr(session, "_books", None)
+    monkeypatch.setattr(
+        session_module.invariants, "await_settled", lambda _, **given: asked | given
+    )
+    monkeypatch.setattr(
+        session_module.invariants,
+        "judge",
+        lambda _, **given: asked.update(given) or [],
+    )
+    began = time.time()
+    session.check_books()
+
+    assert asked["stuck"]["until_s"] >= began + session.settings.validity["settle_s"]
+    assert asked["gone_s"] == fault.gone_s
+
+
+def test_a_run_knows_nothing_of_what_came_after_it(session, monkeypatch):
+    """Judged once more, when another one has written to the same store."""
+    seen = []
+
+    class Store:
+        def __init__(self, path):
+            assert path.exists()
+
+        def spans(self, since_ns, until_ns):
+            seen.append((since_ns / 1e9, until_ns / 1e9))
+            return []
+
+    monkeypatch.setattr(case_module, "TraceStore", Store)
+    folder = session.files.folder
+    (folder / "traces.db").touch()
+    timeline = Timeline(
+        start_s=1000,
+        baseline_s=1010,
+        injecting_s=1020,
+        in_force_s=1020,
+        removing_s=1040,
+        gone_s=1040,
+        end_s=1052,
+    )
+    run = {"schema": SCHEMA, "timeline": timeline.to_json()}
+    for read_s, until_s in ((1060.0, 1060.0), (2000.0, 1112.0), (None, 1112.0)):
+        (folder / "run.json").write_text(json.dumps({**run, "read_s": read_s}))
+        Case.load(folder, session.settings, folder / "traces.db")
+        assert (999.0, until_s) == seen.pop()
