@@ -57,6 +57,8 @@ class Attempt:
     latencies: Percentiles | None = None
     handle: AttemptHandle | None = None
     started = 0.0
+    # In the bulkhead's queue, before it was started; taken off timeout_s.
+    waited_s = 0.0
     settled = False
     hedged = False
     superseded = False

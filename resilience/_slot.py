@@ -235,6 +235,20 @@ class Slot:
                 contexts.popitem(last=False)
         return found
 
+    def waited(self, attempt: Attempt, since: float) -> None:
+        """Take what *attempt* waited for its place since *since* off its time.
+
+        Raises DeadlineSpentError, and gives everything back, when none is left.
+        """
+        attempt.waited_s = self.chain.clock() - since
+        if attempt.timeout_s is None:
+            return
+        left = attempt.timeout_s - attempt.waited_s
+        if left <= 0:
+            attempt.abandon()
+            raise self._spent(left)
+        attempt.timeout_s = _on_the_wire(left)
+
     def breakers(self) -> list[CircuitBreaker]:
         """Return the method's breaker and those of its contexts."""
         found = list(self._contexts.values())
