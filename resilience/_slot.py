@@ -197,12 +197,14 @@ class Slot:
                     breaker = self._of_context(breaker, request, metadata)
                 attempt.permit = breaker.acquire()
                 attempt.breaker = breaker
-            if self.limiter is not None:
-                attempt.place = self.limiter.acquire()
-                attempt.limiter = self.limiter
-            if self.throttle is not None:
-                self.throttle.admit()
-                attempt.throttle = self.throttle
+            # Read once: another thread may just follow a new policy.
+            limiter, throttle = self.limiter, self.throttle
+            if limiter is not None:
+                attempt.place = limiter.acquire()
+                attempt.limiter = limiter
+            if throttle is not None:
+                throttle.admit()
+                attempt.throttle = throttle
         except ResilienceError as error:
             self.refused(attempt, error)
             raise
