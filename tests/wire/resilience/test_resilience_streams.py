@@ -12,7 +12,7 @@ from grpc import aio
 
 import resilience
 from resilience import BudgetConfig, ClientPolicy, FallbackConfig, RetryConfig
-from resilience.testing import RecordingObserver, Script
+from resilience.testing import RecordingListener, RecordingObserver, Script
 
 pytestmark = pytest.mark.resilience
 
@@ -234,6 +234,33 @@ async def test_cancelling_between_attempts_ends_the_call(hops):
             assert grpc.StatusCode.CANCELLED is await call.code()
             assert call.done()
         assert 1 == len(observer.attempts)
+        await asyncio.to_thread(stack.close)
+
+
+async def test_a_reader_cancelled_between_attempts_ends_the_call(hops):
+    """Whoever gives up reading is not followed by more attempts, as with gRPC."""
+    with ExitStack() as stack:
+        script = Script(["UNAVAILABLE"])
+        address = await asyncio.to_thread(_server, stack, script)
+        slow = RetryConfig(attempts=3, backoff_s=30, backoff_max_s=30, jitter="none")
+        listener = RecordingListener()
+        interceptors = resilience.aio_client_interceptors(
+            ClientPolicy(target="leaf", retry=slow), listener=listener
+        )
+        async with aio.insecure_channel(address, interceptors=interceptors) as channel:
+            call = channel.unary_stream("/h.Hop/Go")(b"q")
+            reader = asyncio.ensure_future(call.read())
+            for _ in range(1000):
+                if listener.events:
+                    break
+                await asyncio.sleep(0.005)
+            reader.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reader
+
+            assert call.cancelled()
+            assert grpc.StatusCode.CANCELLED is await call.code()
+        assert 1 == script.total
         await asyncio.to_thread(stack.close)
 
 
