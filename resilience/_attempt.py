@@ -91,7 +91,7 @@ class Attempt:
                 cancelled_by = "deadline"
         elif code == "CANCELLED" and self.superseded:
             cancelled_by = "hedge"
-        self._give_back(code, latency, cancelled_by, origin, refusal)
+        self._give_back(code, latency, cancelled_by, messages, origin, refusal)
         if self.handle is not None:
             if messages is None:
                 messages = 1 if code == "OK" else 0
@@ -113,6 +113,7 @@ class Attempt:
         code: str | None,
         latency: float,
         cancelled_by: CancelledBy | None,
+        messages: int | None,
         origin: str | None,
         refusal: str | None,
     ) -> None:
@@ -131,10 +132,11 @@ class Attempt:
             )
         if self.limiter is not None:
             known = code is not None and cancelled_by not in {"caller", "hedge"}
-            self.limiter.release(
-                self.place,
-                limit_outcome(code, "client") if known and code else "ignored",
-            )
+            outcome = limit_outcome(code, "client") if known and code else "ignored"
+            # A stream that began tells by its end how long it lived, nothing else.
+            if self.streaming and (messages or outcome != "dropped"):
+                outcome = "ignored"
+            self.limiter.release(self.place, outcome)
         if self.throttle is not None:
             self.throttle.finished(accepted=code not in _OVERLOADED or bool(origin))
         if self.latencies is None or self.streaming:
