@@ -145,6 +145,15 @@ class Attempt:
         if code == "OK" or cancelled_by == "hedge":
             self.latencies.record(latency)
 
+    def delivered(self) -> None:
+        """Note a stream's first message: its callee works, which a trial is to tell.
+
+        A trial that tells so only at its end would keep the breaker half-open.
+        """
+        permit = self.permit
+        if permit is not None and permit.trial and self.breaker is not None:
+            self.breaker.record(permit, ok=True, latency_s=0.0)
+
     def ran_out(self, latency_s: float) -> bool:
         """Whether the attempt's own time is up after *latency_s* seconds."""
         # gRPC's timer and ours are different clocks.

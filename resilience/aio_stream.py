@@ -138,6 +138,8 @@ class _Live:
                 if self._renewal is not None:
                     continue
                 return message
+            if not self._messages:
+                self._attempt.delivered()
             self._messages += 1
             return message
 

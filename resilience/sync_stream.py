@@ -113,6 +113,8 @@ class LiveStream(grpc.Call, grpc.Future):  # type: ignore[type-arg]
                 # An interrupted reader leaves the call running.
                 counts.end(over=isinstance(error, StopIteration))
                 raise
+            if not counts.messages:
+                self._attempt.delivered()
             counts.messages += 1
             counts.end(over=False)
             return message

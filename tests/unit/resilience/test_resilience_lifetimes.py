@@ -2,7 +2,7 @@
 
 import pytest
 
-from resilience import AIMDConfig, LimitConfig, policies
+from resilience import AIMDConfig, BreakerConfig, LimitConfig, policies
 from resilience._chain import Chain
 from resilience.testing import FakeClock
 
@@ -38,3 +38,20 @@ def test_a_limit_learns_from_a_stream_only_that_it_was_refused(
     attempt.settle(code, clock(), messages=messages)
 
     assert (limit, 0) == (slot.limiter.limit, slot.limiter.in_flight)
+
+
+def test_a_trial_is_told_once_by_a_streams_first_message(clock):
+    """It counts once whatever becomes of the stream, and is not waited for then."""
+    config = BreakerConfig(half_open_permits=2, half_open_max_wait_s=1)
+    slot = Chain(policies("x", config), clock=clock).slot("/a/b")
+    slot.breaker.open()
+    slot.breaker.half_open()
+    trial = slot.begin(None, streaming=True)
+    trial.delivered()
+    clock.advance(60)
+    trial.settle("UNAVAILABLE", clock(), messages=5)
+    counted = slot.breaker.metrics()
+
+    assert (1, 0) == (counted.calls, counted.failed)
+    slot.begin(None, streaming=True).delivered()
+    assert "closed" == slot.breaker.state
