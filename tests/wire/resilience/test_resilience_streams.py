@@ -9,6 +9,7 @@ from contextlib import ExitStack
 import grpc
 import pytest
 from grpc import aio
+from grpc.experimental import ChannelOptions
 
 import resilience
 from resilience import BudgetConfig, ClientPolicy, FallbackConfig, RetryConfig
@@ -20,7 +21,7 @@ RETRY = RetryConfig(attempts=3, backoff_s=0.001, backoff_max_s=0.001)
 POLICY = ClientPolicy(target="leaf", retry=RETRY, timeout_s=5)
 
 
-def _handlers(script):
+def _handlers(script, behaviour=None):
     """A blocking handler: a step is a status, messages, or messages and a status."""
 
     def go(_request, context):
@@ -31,7 +32,7 @@ def _handlers(script):
             yield item
 
     return grpc.method_handlers_generic_handler(
-        "h.Hop", {"Go": grpc.unary_stream_rpc_method_handler(go)}
+        "h.Hop", {"Go": grpc.unary_stream_rpc_method_handler(behaviour or go)}
     )
 
 
@@ -41,9 +42,9 @@ def stack():
         yield stack
 
 
-def _server(stack, script):
+def _server(stack, script, behaviour=None):
     server = grpc.server(futures.ThreadPoolExecutor(4))
-    server.add_generic_rpc_handlers((_handlers(script),))
+    server.add_generic_rpc_handlers((_handlers(script, behaviour),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     stack.callback(lambda: server.stop(0).wait(5))
@@ -164,6 +165,28 @@ def test_a_stream_is_committed_once_a_message_was_seen(client):
     assert [b"a", "UNAVAILABLE"] == made.read()
     assert [("UNAVAILABLE", 1)] == _outcomes(made)
     assert "UNAVAILABLE" == made.code
+
+
+@pytest.mark.parametrize("single", [0, 1])
+def test_a_blocking_stream_is_committed_once_its_headers_were_seen(stack, single):
+    """gRFC A6: headers commit a call; its caller may have read them already."""
+    script = Script(["UNAVAILABLE"])
+
+    def go(_request, context):
+        context.send_initial_metadata((("session", str(script.total)),))
+        context.abort(grpc.StatusCode[script.next()], "scripted")
+
+    address = _server(stack, script, go)
+    options = ((ChannelOptions.SingleThreadedUnaryStream, single),)
+    raw = stack.enter_context(grpc.insecure_channel(address, options))
+    channel = grpc.intercept_channel(raw, *resilience.client_interceptors(POLICY))
+    call = channel.unary_stream("/h.Hop/Go")(b"q")
+    assert ("session", "0") in tuple(call.initial_metadata())
+
+    with pytest.raises(grpc.RpcError, match="scripted"):
+        next(call)
+    assert 1 == script.total
+    assert ("session", "0") in tuple(call.initial_metadata())
 
 
 def test_attempts_run_out(client):
