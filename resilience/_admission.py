@@ -63,15 +63,15 @@ class Admission:
         self._listener = listener
         self._lock = threading.Lock()
         self._rng = rng
-        self._limiter: AdaptiveLimiter | None = None
-        self._shedder: Shedder | None = None
+        # Always set together: a shedder is one of its own limiter.
+        self._limits: tuple[AdaptiveLimiter | None, Shedder | None] = (None, None)
         self.clock = clock
         self.in_flight = 0
 
     @property
     def limiter(self) -> AdaptiveLimiter | None:
         """The adaptive limit, once a call has met it."""
-        return self._limiter
+        return self._limits[0]
 
     def enter(
         self,
@@ -141,11 +141,11 @@ class Admission:
         level: int | None,
         waited_s: float | None,
     ) -> Refusal | None:
-        limiter = self._follow(policy)
-        if self._shedder is None:
+        limiter, shedder = self._follow(policy)
+        if shedder is None:
             request.place = limiter.try_acquire()
         else:
-            request.place = self._shedder.admit(
+            request.place = shedder.admit(
                 told or policy.criticality, level, waited_s=waited_s
             )
         if request.place is not None:
@@ -154,27 +154,35 @@ class Admission:
         with self._lock:
             self.in_flight -= 1
         request.counted = False
-        if self._shedder is None:
+        if shedder is None:
             text = f"server bears {limiter.limit} calls at once"
             return self._refuse(method, "limit", text)
         word = (told or policy.criticality).value
         return self._refuse(method, "shed", f"server sheds {word} calls")
 
-    def _follow(self, policy: ServerPolicy) -> AdaptiveLimiter:
+    def _follow(self, policy: ServerPolicy) -> tuple[AdaptiveLimiter, Shedder | None]:
+        limiter, shedder = self._limits
+        if limiter is not None and limiter.config == policy.limit:
+            held = None if shedder is None else shedder.config
+            if held == policy.shedding:
+                return limiter, shedder
+        with self._lock:
+            return self._replace(policy)
+
+    def _replace(self, policy: ServerPolicy) -> tuple[AdaptiveLimiter, Shedder | None]:
         assert policy.limit is not None
-        limiter, shedder = self._limiter, self._shedder
+        limiter, shedder = self._limits
         if limiter is None or limiter.config != policy.limit:
             limiter = AdaptiveLimiter(
                 "server", policy.limit, clock=self.clock, listener=self._listener
             )
-            self._limiter, shedder = limiter, None
+            shedder = None
         if policy.shedding is None:
-            self._shedder = None
+            shedder = None
         elif shedder is None or shedder.config != policy.shedding:
-            self._shedder = Shedder(
-                limiter, policy.shedding, clock=self.clock, rng=self._rng
-            )
-        return limiter
+            shedder = Shedder(limiter, policy.shedding, clock=self.clock, rng=self._rng)
+        self._limits = limiter, shedder
+        return limiter, shedder
 
     def _refuse(self, method: str, word: str, details: str) -> Refusal:
         event = CallRefused(policy=word, target="", method=method, reason=details)

@@ -57,6 +57,8 @@ class Attempt:
     latencies: Percentiles | None = None
     handle: AttemptHandle | None = None
     started = 0.0
+    # In the bulkhead's queue, before it was started; taken off timeout_s.
+    waited_s = 0.0
     settled = False
     hedged = False
     superseded = False
@@ -89,7 +91,7 @@ class Attempt:
                 cancelled_by = "deadline"
         elif code == "CANCELLED" and self.superseded:
             cancelled_by = "hedge"
-        self._give_back(code, latency, cancelled_by, origin, refusal)
+        self._give_back(code, latency, cancelled_by, messages, origin, refusal)
         if self.handle is not None:
             if messages is None:
                 messages = 1 if code == "OK" else 0
@@ -111,6 +113,7 @@ class Attempt:
         code: str | None,
         latency: float,
         cancelled_by: CancelledBy | None,
+        messages: int | None,
         origin: str | None,
         refusal: str | None,
     ) -> None:
@@ -129,10 +132,11 @@ class Attempt:
             )
         if self.limiter is not None:
             known = code is not None and cancelled_by not in {"caller", "hedge"}
-            self.limiter.release(
-                self.place,
-                limit_outcome(code, "client") if known and code else "ignored",
-            )
+            outcome = limit_outcome(code, "client") if known and code else "ignored"
+            # A stream that began tells by its end how long it lived, nothing else.
+            if self.streaming and (messages or outcome != "dropped"):
+                outcome = "ignored"
+            self.limiter.release(self.place, outcome)
         if self.throttle is not None:
             self.throttle.finished(accepted=code not in _OVERLOADED or bool(origin))
         if self.latencies is None or self.streaming:
@@ -140,6 +144,15 @@ class Attempt:
         # A loser was slow: left out, hedging would hide what it is there for.
         if code == "OK" or cancelled_by == "hedge":
             self.latencies.record(latency)
+
+    def delivered(self) -> None:
+        """Note a stream's first message: its callee works, which a trial is to tell.
+
+        A trial that tells so only at its end would keep the breaker half-open.
+        """
+        permit = self.permit
+        if permit is not None and permit.trial and self.breaker is not None:
+            self.breaker.record(permit, ok=True, latency_s=0.0)
 
     def ran_out(self, latency_s: float) -> bool:
         """Whether the attempt's own time is up after *latency_s* seconds."""

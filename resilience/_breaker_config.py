@@ -21,9 +21,10 @@ class BreakerConfig:
     for each time it opened again without closing, at most *open_max_s*.
     Half-open it admits exactly *half_open_permits* calls, and opens again when
     one of them has not told *half_open_max_wait_s* seconds after the last one was
-    admitted (None waits for ever). The open interval is spread by up to the fraction
-    *open_jitter* both ways (resilience4j's randomised interval), never beyond the
-    longer of *open_s* and *open_max_s*. In another *mode* than "normal" it refuses
+    admitted (None waits for ever). Of these, a stream tells by its first message. The
+    open interval is spread by up to the fraction *open_jitter* both ways
+    (resilience4j's randomised interval), never beyond the longer of *open_s* and
+    *open_max_s*. In another *mode* than "normal" it refuses
     everything ("forced_open"), admits everything and records nothing ("disabled"),
     or only tells when it would have opened ("metrics_only").
 

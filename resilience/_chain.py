@@ -5,6 +5,7 @@ State (breakers, buckets, bulkheads, limits) outlives a change of policy.
 
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable
 
@@ -63,6 +64,8 @@ class Chain:
         self.rng = rng or random.Random()  # noqa: S311  # spreads retries, no secret
         self._source = source if callable(source) else None
         self._fixed = None if callable(source) else source
+        # Around what makes and changes slots and what they share, never around a call.
+        self._lock = threading.Lock()
         self._slots: dict[str | bytes, Slot] = {}
         self._buckets: dict[str, TokenBucket] = {}
         self._bulkheads: dict[str, Bulkhead] = {}
@@ -83,13 +86,17 @@ class Chain:
                 if slot.policy == policy:
                     slot.policy = policy
                 else:
-                    slot.configure(policy)
+                    with self._lock:
+                        slot.configure(policy)
             return slot
-        slot = Slot(self, _text(method))
-        slot.configure(policy)
-        while len(self._slots) >= MAX_METHODS:
-            self._slots.pop(next(iter(self._slots)), None)
-        self._slots[method] = slot
+        with self._lock:
+            slot = self._slots.get(method)
+            if slot is None:
+                slot = Slot(self, _text(method))
+                slot.configure(policy)
+                while len(self._slots) >= MAX_METHODS:
+                    self._slots.pop(next(iter(self._slots)))
+                self._slots[method] = slot
         return slot
 
     def _without(self, method: str | bytes, target: str) -> Slot:

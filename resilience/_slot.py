@@ -197,12 +197,14 @@ class Slot:
                     breaker = self._of_context(breaker, request, metadata)
                 attempt.permit = breaker.acquire()
                 attempt.breaker = breaker
-            if self.limiter is not None:
-                attempt.place = self.limiter.acquire()
-                attempt.limiter = self.limiter
-            if self.throttle is not None:
-                self.throttle.admit()
-                attempt.throttle = self.throttle
+            # Read once: another thread may just follow a new policy.
+            limiter, throttle = self.limiter, self.throttle
+            if limiter is not None:
+                attempt.place = limiter.acquire()
+                attempt.limiter = limiter
+            if throttle is not None:
+                throttle.admit()
+                attempt.throttle = throttle
         except ResilienceError as error:
             self.refused(attempt, error)
             raise
@@ -234,6 +236,20 @@ class Slot:
             while len(contexts) > MAX_CONTEXTS:
                 contexts.popitem(last=False)
         return found
+
+    def waited(self, attempt: Attempt, since: float) -> None:
+        """Take what *attempt* waited for its place since *since* off its time.
+
+        Raises DeadlineSpentError, and gives everything back, when none is left.
+        """
+        attempt.waited_s = self.chain.clock() - since
+        if attempt.timeout_s is None:
+            return
+        left = attempt.timeout_s - attempt.waited_s
+        if left <= 0:
+            attempt.abandon()
+            raise self._spent(left)
+        attempt.timeout_s = _on_the_wire(left)
 
     def breakers(self) -> list[CircuitBreaker]:
         """Return the method's breaker and those of its contexts."""

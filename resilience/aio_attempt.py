@@ -17,11 +17,15 @@ _CANCELLED = grpc.StatusCode.CANCELLED
 
 
 async def enter(slot: Slot, attempt: Attempt) -> None:
-    """Take a place in the bulkhead; what the attempt took is given back if none."""
+    """Take a place in the bulkhead; what the attempt took is given back if none.
+
+    Raises BulkheadFullError, and DeadlineSpentError after too long a wait.
+    """
     bulkhead = slot.bulkhead
     if bulkhead is None:
         return
     if not bulkhead.try_enter():
+        since = slot.chain.clock()
         try:
             await bulkhead.enter(attempt.timeout_s)
         except BulkheadFullError as error:
@@ -30,6 +34,9 @@ async def enter(slot: Slot, attempt: Attempt) -> None:
         except BaseException:
             attempt.abandon()
             raise
+        attempt.bulkhead = bulkhead
+        slot.waited(attempt, since)
+        return
     attempt.bulkhead = bulkhead
 
 

@@ -58,7 +58,7 @@ class UnaryStream(Face, aio.UnaryStreamClientInterceptor):
             if isinstance(error, aio.AioRpcError):
                 raise
             return await self._refused(slot, error, EndedUnaryStream)
-        started = attempt.started
+        started = attempt.started - attempt.waited_s
         return LiveUnaryStream(
             slot,
             attempt,

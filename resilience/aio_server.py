@@ -111,21 +111,24 @@ class ServerChain(aio.ServerInterceptor):
         return wrapped
 
     def _wrap(self, handler: Any, method: str) -> Any:
+        lasting = handler.request_streaming or handler.response_streaming
+
         def around(behaviour: Any) -> Any:
             if inspect.isasyncgenfunction(behaviour):
                 return self._around_generator(behaviour, method)
             if inspect.iscoroutinefunction(behaviour):
-                return self._around_coroutine(behaviour, method)
+                return self._around_coroutine(behaviour, method, lasting=lasting)
             return wrap_blocking(
                 self.admission,
                 behaviour,
                 method,
                 streams=handler.response_streaming,
+                lasting=lasting,
             )
 
         return rebuild(handler, around)
 
-    def _around_coroutine(self, behaviour: Any, method: str) -> Any:
+    def _around_coroutine(self, behaviour: Any, method: str, *, lasting: bool) -> Any:
         admission, leave = self.admission, self._leave
 
         async def served(request: Any, context: Any) -> Any:
@@ -146,7 +149,8 @@ class ServerChain(aio.ServerInterceptor):
                 code = _named(context.code() or grpc.StatusCode.UNKNOWN)
                 raise
             finally:
-                leave(downstream, code)
+                # How long a stream lives says nothing about the load.
+                leave(downstream, None if lasting else code)
             return response
 
         return served

@@ -120,7 +120,12 @@ class _Live:
 
     async def read(self) -> Any:
         while True:
-            call = self._call if self._renewal is None else await self._current()
+            try:
+                call = self._call if self._renewal is None else await self._current()
+            except asyncio.CancelledError:
+                # As gRPC does with a call whose reader is cancelled.
+                self.cancel()
+                raise
             try:
                 message = await call.read()
             except aio.AioRpcError:
@@ -133,6 +138,8 @@ class _Live:
                 if self._renewal is not None:
                     continue
                 return message
+            if not self._messages:
+                self._attempt.delivered()
             self._messages += 1
             return message
 

@@ -191,7 +191,8 @@ async def attempts(  # noqa: C901  # the loop that is retrying
         if failure is None:
             return call, error
         if number == 1:
-            ends_at = None if timeout_s is None else attempt.started + timeout_s
+            began = attempt.started - attempt.waited_s
+            ends_at = None if timeout_s is None else began + timeout_s
             state = chain.retries(slot, attempt.started)
         delay = slot.failed(failure, state, attempt=number, ends_at=ends_at)
         if delay is None:

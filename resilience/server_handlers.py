@@ -82,9 +82,11 @@ class BlockingContext:
 
 
 def wrap_blocking(
-    admission: Admission, behaviour: Any, method: str, *, streams: bool
+    admission: Admission, behaviour: Any, method: str, *, streams: bool, lasting: bool
 ) -> Any:
     """Return *behaviour*, a plain function or generator, with the policies around it.
+
+    *streams* says that it gives many responses, *lasting* that it is a stream at all.
 
     Each call runs in a context of its own, because server threads are reused.
     """
@@ -116,7 +118,9 @@ def wrap_blocking(
             code = mine.status("UNKNOWN")
             raise
         finally:
-            admission.leave(mine.downstream, code, queue_delay_s=mine.waited_s)
+            # How long a stream lives says nothing about the load.
+            learnt = None if lasting else code
+            admission.leave(mine.downstream, learnt, queue_delay_s=mine.waited_s)
         return response
 
     def served_stream(request: Any, context: Any) -> Iterator[Any]:

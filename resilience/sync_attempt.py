@@ -55,6 +55,10 @@ def begin(
     bulkhead = slot.bulkhead
     if bulkhead is None:
         return attempt
+    if bulkhead.try_enter():
+        attempt.bulkhead = bulkhead
+        return attempt
+    since = slot.chain.clock()
     try:
         bulkhead.enter_blocking(attempt.timeout_s)
     except BulkheadFullError as error:
@@ -64,6 +68,7 @@ def begin(
         attempt.abandon()
         raise
     attempt.bulkhead = bulkhead
+    slot.waited(attempt, since)
     return attempt
 
 

@@ -169,7 +169,8 @@ class ClientChain(
                 return call
             if number == 1:
                 state = self.chain.retries(slot, attempt.started)
-                ends_at = None if timeout is None else attempt.started + timeout
+                began = attempt.started - attempt.waited_s
+                ends_at = None if timeout is None else began + timeout
             delay = slot.failed(failure, state, attempt=number, ends_at=ends_at)
             if delay is None:
                 return call

@@ -40,7 +40,11 @@ class ServerChain(grpc.ServerInterceptor):
         wrapped = rebuild(
             handler,
             lambda behaviour: wrap_blocking(
-                self.admission, behaviour, method, streams=handler.response_streaming
+                self.admission,
+                behaviour,
+                method,
+                streams=handler.response_streaming,
+                lasting=handler.request_streaming or handler.response_streaming,
             ),
         )
         # A generic handler may answer to any name.

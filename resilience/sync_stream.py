@@ -7,6 +7,7 @@ again. What a caller holds is one call, whatever number of attempts is behind it
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -113,6 +114,8 @@ class LiveStream(grpc.Call, grpc.Future):  # type: ignore[type-arg]
                 # An interrupted reader leaves the call running.
                 counts.end(over=isinstance(error, StopIteration))
                 raise
+            if not counts.messages:
+                self._attempt.delivered()
             counts.messages += 1
             counts.end(over=False)
             return message
@@ -126,6 +129,9 @@ class LiveStream(grpc.Call, grpc.Future):  # type: ignore[type-arg]
         counts.renewable = False
         if failure is None:
             return False
+        # The watcher, on grpc's thread, could not ask; here the call is over.
+        if self._call.initial_metadata():
+            failure = replace(failure, headers_seen=True)
         if self._begin is not None and self._state is None:
             self._state = slot.chain.retries(slot, self._first_started)
         state = self._state if self._begin is not None else None

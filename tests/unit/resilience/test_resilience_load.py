@@ -141,7 +141,7 @@ def test_a_servers_limit_is_its_load():
     assert 0.0 == limit_utilization(chain)()
     admission.in_flight = 4
     assert 0.4 == limit_utilization(chain, most=10)()
-    admission._limiter = SimpleNamespace(in_flight=3, limit=6)
+    admission._limits = SimpleNamespace(in_flight=3, limit=6), None
     assert 0.5 == limit_utilization(chain, most=10)()
 
 

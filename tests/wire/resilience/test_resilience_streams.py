@@ -9,10 +9,11 @@ from contextlib import ExitStack
 import grpc
 import pytest
 from grpc import aio
+from grpc.experimental import ChannelOptions
 
 import resilience
 from resilience import BudgetConfig, ClientPolicy, FallbackConfig, RetryConfig
-from resilience.testing import RecordingObserver, Script
+from resilience.testing import RecordingListener, RecordingObserver, Script
 
 pytestmark = pytest.mark.resilience
 
@@ -20,7 +21,7 @@ RETRY = RetryConfig(attempts=3, backoff_s=0.001, backoff_max_s=0.001)
 POLICY = ClientPolicy(target="leaf", retry=RETRY, timeout_s=5)
 
 
-def _handlers(script):
+def _handlers(script, behaviour=None):
     """A blocking handler: a step is a status, messages, or messages and a status."""
 
     def go(_request, context):
@@ -31,7 +32,7 @@ def _handlers(script):
             yield item
 
     return grpc.method_handlers_generic_handler(
-        "h.Hop", {"Go": grpc.unary_stream_rpc_method_handler(go)}
+        "h.Hop", {"Go": grpc.unary_stream_rpc_method_handler(behaviour or go)}
     )
 
 
@@ -41,9 +42,9 @@ def stack():
         yield stack
 
 
-def _server(stack, script):
+def _server(stack, script, behaviour=None):
     server = grpc.server(futures.ThreadPoolExecutor(4))
-    server.add_generic_rpc_handlers((_handlers(script),))
+    server.add_generic_rpc_handlers((_handlers(script, behaviour),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     stack.callback(lambda: server.stop(0).wait(5))
@@ -166,6 +167,28 @@ def test_a_stream_is_committed_once_a_message_was_seen(client):
     assert "UNAVAILABLE" == made.code
 
 
+@pytest.mark.parametrize("single", [0, 1])
+def test_a_blocking_stream_is_committed_once_its_headers_were_seen(stack, single):
+    """gRFC A6: headers commit a call; its caller may have read them already."""
+    script = Script(["UNAVAILABLE"])
+
+    def go(_request, context):
+        context.send_initial_metadata((("session", str(script.total)),))
+        context.abort(grpc.StatusCode[script.next()], "scripted")
+
+    address = _server(stack, script, go)
+    options = ((ChannelOptions.SingleThreadedUnaryStream, single),)
+    raw = stack.enter_context(grpc.insecure_channel(address, options))
+    channel = grpc.intercept_channel(raw, *resilience.client_interceptors(POLICY))
+    call = channel.unary_stream("/h.Hop/Go")(b"q")
+    assert ("session", "0") in tuple(call.initial_metadata())
+
+    with pytest.raises(grpc.RpcError, match="scripted"):
+        next(call)
+    assert 1 == script.total
+    assert ("session", "0") in tuple(call.initial_metadata())
+
+
 def test_attempts_run_out(client):
     """Three attempts, then the last failure; a budget ends it earlier."""
     made = client(["UNAVAILABLE"])
@@ -234,6 +257,33 @@ async def test_cancelling_between_attempts_ends_the_call(hops):
             assert grpc.StatusCode.CANCELLED is await call.code()
             assert call.done()
         assert 1 == len(observer.attempts)
+        await asyncio.to_thread(stack.close)
+
+
+async def test_a_reader_cancelled_between_attempts_ends_the_call(hops):
+    """Whoever gives up reading is not followed by more attempts, as with gRPC."""
+    with ExitStack() as stack:
+        script = Script(["UNAVAILABLE"])
+        address = await asyncio.to_thread(_server, stack, script)
+        slow = RetryConfig(attempts=3, backoff_s=30, backoff_max_s=30, jitter="none")
+        listener = RecordingListener()
+        interceptors = resilience.aio_client_interceptors(
+            ClientPolicy(target="leaf", retry=slow), listener=listener
+        )
+        async with aio.insecure_channel(address, interceptors=interceptors) as channel:
+            call = channel.unary_stream("/h.Hop/Go")(b"q")
+            reader = asyncio.ensure_future(call.read())
+            for _ in range(1000):
+                if listener.events:
+                    break
+                await asyncio.sleep(0.005)
+            reader.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reader
+
+            assert call.cancelled()
+            assert grpc.StatusCode.CANCELLED is await call.code()
+        assert 1 == script.total
         await asyncio.to_thread(stack.close)
 
 
