@@ -37,7 +37,8 @@ class FallbackConfig:
     where requests are a stream) and the error. *value*: always the same.
     Functions may be coroutines for grpc.aio. For a method that answers with a
     stream, they give a sequence of messages. Failures with other *codes* are
-    the caller's to see; our own refusals are always answered.
+    the caller's to see. Our own refusals are always answered, but for that of a
+    call with too little time left to begin (DeadlineSpentError).
     Raises ValueError when nothing of it is given.
     """
 
