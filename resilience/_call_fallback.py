@@ -19,6 +19,10 @@ from resilience._shared_calls import CallKey, request_bytes
 
 
 class _Nothing:
+    def __reduce__(self) -> str:
+        # By its name: there is one, and a copy would not be it.
+        return "NOTHING"
+
     def __repr__(self) -> str:
         return "NOTHING"
 
