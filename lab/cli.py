@@ -77,7 +77,7 @@ def main() -> NoReturn:
         error.show()
         sys.exit(Exit.USAGE)
     except (KeyboardInterrupt, click.Abort) as error:
-        sys.stderr.write("interrupted; everything of the lab is stopped\n")
+        sys.stderr.write("interrupted; what this command started is stopped\n")
         # click turns what stops us into its own error, and keeps the cause.
         terminated = isinstance(error.__cause__ or error, TerminatedError)
         sys.exit(128 + signal.SIGTERM if terminated else Exit.INTERRUPTED)

@@ -59,6 +59,8 @@ class _LogicalSpans:
 
 
 class _StreamSpans(_LogicalSpans):
+    """What the kinds share whose call its caller uses before it has ended."""
+
     def __init__(self, tracer: Tracer) -> None:
         super().__init__(tracer)
         self._tasks: _Tasks = set()
@@ -95,8 +97,18 @@ class UnaryUnarySpans(_LogicalSpans, upstream.UnaryUnaryAioClientInterceptor):
     """Spans of unary calls."""
 
 
-class StreamUnarySpans(_LogicalSpans, upstream.StreamUnaryAioClientInterceptor):
+class StreamUnarySpans(_StreamSpans, upstream.StreamUnaryAioClientInterceptor):
     """Spans of calls that send a stream."""
+
+    async def intercept_stream_unary(
+        self, continuation: Any, client_call_details: Any, request_iterator: Any
+    ) -> Any:
+        """Start the span; it ends with the call.
+
+        A caller may write to the call only once this has returned, so nothing
+        here waits for the response.
+        """
+        return await self._stream(continuation, client_call_details, request_iterator)
 
 
 class UnaryStreamSpans(_StreamSpans, upstream.UnaryStreamAioClientInterceptor):

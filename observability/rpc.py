@@ -6,6 +6,7 @@ Written are the present attribute names and the earlier ones beside them, save
 
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Any
 
 import grpc
 from opentelemetry.trace import Span, Status, StatusCode
@@ -25,6 +26,7 @@ SERVER_ERRORS = frozenset(
     }
 )
 _NUMBERS = MappingProxyType({code.name: int(code.value[0]) for code in grpc.StatusCode})
+_NAMES = MappingProxyType({number: name for name, number in _NUMBERS.items()})
 
 
 def wanted(details: grpc.HandlerCallDetails | grpc.aio.ClientCallDetails) -> bool:
@@ -59,6 +61,13 @@ def set_code(span: Span, code: str, *, error: bool, details: str | None = None) 
     if error:
         span.set_attribute(names.ERROR_TYPE, code)
         span.set_status(Status(StatusCode.ERROR, (details or code)[:200]))
+
+
+def named(code: Any) -> str:
+    """Return the name of a status as handlers give it: a StatusCode, or its number."""
+    if isinstance(code, int):
+        return _NAMES.get(code, "UNKNOWN")
+    return str(getattr(code, "name", "UNKNOWN"))
 
 
 def _path(method: str | bytes) -> str:

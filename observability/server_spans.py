@@ -5,21 +5,24 @@ and writes a stack trace for every abort, hence the overrides.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+import contextvars
+import inspect
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from opentelemetry.instrumentation.grpc._aio_server import (
     OpenTelemetryAioServerInterceptor,
 )
-from opentelemetry.trace import Span, SpanKind, Tracer
+from opentelemetry.trace import SpanKind, Tracer
 
 from observability import names, rpc
 from observability.metrics import Metrics
+from observability.watched import BlockingContext, Watched, WatchedContext
 
 _Behaviour = Callable[..., Any]
-CANCELLED = "CANCELLED"
+_Context = TypeVar("_Context", bound=Watched)
 
 
 class ServerSpans(OpenTelemetryAioServerInterceptor):
@@ -35,11 +38,16 @@ class ServerSpans(OpenTelemetryAioServerInterceptor):
         method = rpc.full_method(handler_call_details.method)
 
         async def serve(request: Any, context: Any) -> Any:
-            with self._watch(method, context) as watched:
+            with self._watch(method, WatchedContext(context)) as watched:
                 watched.received(request)
                 return await behavior(request, watched)
 
-        return serve
+        def serve_blocking(request: Any, context: Any) -> Any:
+            with self._watch(method, BlockingContext(context)) as watched:
+                watched.received(request)
+                return behavior(request, watched)
+
+        return serve if _asynchronous(behavior) else serve_blocking
 
     def _intercept_aio_server_stream(
         self, behavior: _Behaviour, handler_call_details: grpc.HandlerCallDetails
@@ -47,7 +55,7 @@ class ServerSpans(OpenTelemetryAioServerInterceptor):
         method = rpc.full_method(handler_call_details.method)
 
         async def serve(request: Any, context: Any) -> AsyncIterator[Any]:
-            with self._watch(method, context) as watched:
+            with self._watch(method, WatchedContext(context)) as watched:
                 watched.received(request)
                 answer = behavior(request, watched)
                 if hasattr(answer, "__aiter__"):
@@ -57,25 +65,44 @@ class ServerSpans(OpenTelemetryAioServerInterceptor):
                     # A handler that writes to the context instead of yielding.
                     await answer
 
-        return serve
+        def watched_messages(request: Any, context: Any) -> Generator[Any, None, None]:
+            with self._watch(method, BlockingContext(context)) as watched:
+                watched.received(request)
+                yield from behavior(request, watched)
+
+        def serve_blocking(request: Any, context: Any) -> Iterator[Any]:
+            # Each message may be made in another thread of the server's pool.
+            own = contextvars.copy_context()
+            messages = watched_messages(request, context)
+            try:
+                while True:
+                    try:
+                        response = own.run(next, messages)
+                    except StopIteration:
+                        return
+                    yield response
+            finally:
+                own.run(messages.close)
+
+        return serve if _asynchronous(behavior) else serve_blocking
 
     @contextmanager
-    def _watch(self, method: str, context: Any) -> Iterator["WatchedContext"]:
+    def _watch(self, method: str, watched: _Context) -> Iterator[_Context]:
         with ExitStack() as stack:
             measured = ["OK"]
             if self._metrics is not None:
                 measured = stack.enter_context(self._metrics.request(method))
-            stack.enter_context(self._set_remote_context(context))
+            stack.enter_context(self._set_remote_context(watched))
             span = stack.enter_context(
                 self._tracer.start_as_current_span(
                     method,
                     kind=SpanKind.SERVER,
-                    attributes=_server_attributes(method, context),
+                    attributes=_server_attributes(method, watched),
                     record_exception=False,
                     set_status_on_exception=False,
                 )
             )
-            watched = WatchedContext(context, span)
+            watched.span = span
             try:
                 yield watched
             except asyncio.CancelledError:
@@ -95,62 +122,12 @@ class ServerSpans(OpenTelemetryAioServerInterceptor):
                 measured.append(code)
 
 
-class WatchedContext:
-    """A servicer's context that remembers which status was given."""
-
-    __slots__ = ("_context", "_span", "seen", "why")
-
-    def __init__(self, context: Any, span: Span) -> None:
-        self._context = context
-        self._span = span
-        self.seen = "OK"
-        self.why: str | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
-
-    def received(self, request: Any) -> None:
-        """Note the size of a unary request, in bytes."""
-        size = getattr(request, "ByteSize", None)
-        if size is not None:
-            self._span.set_attribute(names.PAYLOAD_BYTES, size())
-
-    def cancelled(self) -> None:
-        """Note that the caller left, or that the deadline passed."""
-        left = self._context.time_remaining()
-        self.seen = "DEADLINE_EXCEEDED" if left is not None and left <= 0 else CANCELLED
-        self._span.set_attribute(
-            names.CANCELLED_BY, "caller" if self.seen == CANCELLED else "deadline"
-        )
-
-    def failed(self, error: Exception) -> None:
-        """Note what the handler raised, unless it was an abort."""
-        if self.seen == "OK":
-            self.seen = "UNKNOWN"
-            self.why = type(error).__name__
-            self._span.record_exception(error)
-
-    async def abort(
-        self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()
-    ) -> None:
-        """Remember the status, then abort."""
-        self.seen, self.why = code.name, details
-        await self._context.abort(code, details, trailing_metadata)
-
-    async def abort_with_status(self, status: Any) -> None:
-        """Remember the status, then abort."""
-        self.seen, self.why = status.code.name, status.details
-        await self._context.abort_with_status(status)
-
-    def set_code(self, code: grpc.StatusCode) -> None:
-        """Remember the status the handler will return with."""
-        self.seen = code.name
-        self._context.set_code(code)
-
-    def set_details(self, details: str) -> None:
-        """Remember the reason."""
-        self.why = details
-        self._context.set_details(details)
+def _asynchronous(behavior: _Behaviour) -> bool:
+    """Whether a handler runs on the loop; grpc.aio runs the others in threads."""
+    return any(
+        inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found)
+        for found in (behavior, type(behavior).__call__)
+    )
 
 
 def _server_attributes(method: str, context: Any) -> dict[str, str | float]:

@@ -1,5 +1,6 @@
 """One attempt from permit to outcome, told exactly once to everybody."""
 
+import logging
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -13,6 +14,8 @@ from resilience._throttle import ClientThrottle
 
 TRIED: ContextVar[set[str] | None] = ContextVar("resilience_tried", default=None)
 """The backends that the call at hand has tried; a balancer below looks elsewhere."""
+
+_LOG = logging.getLogger(__name__)
 
 # The words by which a callee says that it had too much to do.
 _OVERLOADED = frozenset({"RESOURCE_EXHAUSTED", "UNAVAILABLE"})
@@ -95,17 +98,19 @@ class Attempt:
         if self.handle is not None:
             if messages is None:
                 messages = 1 if code == "OK" else 0
-            self.handle.finished(
-                Outcome(
-                    code=code,
-                    latency_s=latency,
-                    cancelled_by=cancelled_by,
-                    headers_seen=headers_seen or messages > 0,
-                    messages_seen=messages,
-                    origin=origin,
-                    refusal=refusal,
-                )
+            outcome = Outcome(
+                code=code,
+                latency_s=latency,
+                cancelled_by=cancelled_by,
+                headers_seen=headers_seen or messages > 0,
+                messages_seen=messages,
+                origin=origin,
+                refusal=refusal,
             )
+            try:
+                self.handle.finished(outcome)
+            except Exception:  # noqa: BLE001  # whatever an observer raises is its own
+                _LOG.exception("an observer failed on %r", outcome)
         return True
 
     def _give_back(

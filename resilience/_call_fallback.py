@@ -19,6 +19,10 @@ from resilience._shared_calls import CallKey, request_bytes
 
 
 class _Nothing:
+    def __reduce__(self) -> str:
+        # By its name: there is one, and a copy would not be it.
+        return "NOTHING"
+
     def __repr__(self) -> str:
         return "NOTHING"
 
@@ -37,7 +41,8 @@ class FallbackConfig:
     where requests are a stream) and the error. *value*: always the same.
     Functions may be coroutines for grpc.aio. For a method that answers with a
     stream, they give a sequence of messages. Failures with other *codes* are
-    the caller's to see; our own refusals are always answered.
+    the caller's to see. Our own refusals are always answered, but for that of a
+    call with too little time left to begin (DeadlineSpentError).
     Raises ValueError when nothing of it is given.
     """
 

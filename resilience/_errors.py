@@ -13,7 +13,15 @@ The gRPC adapters raise subclasses that are RpcErrors as well, so that both
 ``except CircuitOpenError`` and ``except grpc.RpcError`` do what they say.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
+
+
+def rebuilt(kind: Any, args: tuple[Any, ...]) -> Any:
+    """Return a bare error of *kind*, as a copy or a pickle needs it.
+
+    What its own ``__init__`` takes is not what it holds; the rest is set after.
+    """
+    return kind.__new__(kind, *args)
 
 
 class ResilienceError(Exception):
@@ -29,6 +37,9 @@ class ResilienceError(Exception):
         self.message = message
         self.name = name
         self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> Any:
+        return rebuilt, (type(self), self.args), self.__dict__
 
 
 class CircuitOpenError(ResilienceError):

@@ -29,6 +29,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from resilience._errors import rebuilt
+from resilience._frozen import Frozen
 from resilience._policy import (
     ClientPolicy,
     MethodPolicy,
@@ -51,6 +53,9 @@ class PolicyFileError(ValueError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = tuple(problems)
+
+    def __reduce__(self) -> Any:
+        return rebuilt, (type(self), self.args), self.__dict__
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,7 @@ def load_document(source: str | PathLike[str]) -> PolicyDocument:
     )
     if problems:
         raise PolicyFileError(problems)
-    return PolicyDocument(MappingProxyType(targets), server)
+    return PolicyDocument(Frozen(targets), server)
 
 
 def dump_policies(
@@ -156,7 +161,7 @@ def _target(name: str, given: Any, path: str, problems: Problems) -> Any:
         return None
     at = path
     try:
-        policy = replace(policy, methods=MappingProxyType(methods))
+        policy = replace(policy, methods=methods)
         # What a method and its target say together is refused now, not by a call.
         for method in methods:
             at = join(path, method)

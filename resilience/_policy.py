@@ -11,6 +11,7 @@ from resilience._budget import BudgetConfig
 from resilience._bulkhead import BulkheadConfig
 from resilience._call_fallback import FallbackConfig
 from resilience._criticality import Criticality
+from resilience._frozen import Frozen
 from resilience._hedge import HedgeConfig
 from resilience._limiter import LimitConfig
 from resilience._retry import RetryConfig
@@ -97,11 +98,11 @@ class ClientPolicy:
     criticality: Criticality | None = None
     propagate_criticality: bool = True
     idempotent: frozenset[str] | None = None
-    methods: Mapping[str, MethodPolicy] = field(
-        default_factory=lambda: MappingProxyType({})
-    )
+    methods: Mapping[str, MethodPolicy] = field(default_factory=Frozen)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.methods, Frozen):
+            object.__setattr__(self, "methods", Frozen(self.methods))
         if not self.target:
             raise ValueError("target must be named")
         for seconds in (self.timeout_s, self.stream_timeout_s):
@@ -119,7 +120,7 @@ class ClientPolicy:
         """Return the policy that holds for *method*, overrides applied."""
         short = method.rpartition("/")[2]
         override = self.methods.get(method) or self.methods.get(short)
-        changed: dict[str, Any] = {"methods": MappingProxyType({})}
+        changed: dict[str, Any] = {"methods": Frozen()}
         if override is not None:
             for item in fields(override):
                 value = getattr(override, item.name)
@@ -248,7 +249,7 @@ def policies(
             raise ValueError(f"{name} is given twice")
         fields_[name] = part
     if methods is not None:
-        fields_["methods"] = MappingProxyType(dict(methods))
+        fields_["methods"] = methods
     return replace(base or bare(target), target=target, **fields_, **changes)
 
 

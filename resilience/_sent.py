@@ -1,5 +1,6 @@
 """What an attempt sends beside the request, and how long a second answer may take."""
 
+import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from resilience._wire import CRITICALITY, CRITICALITY_LEVEL, PREVIOUS_ATTEMPTS
 
 if TYPE_CHECKING:
     from resilience._slot import Slot
+
+_LOG = logging.getLogger(__name__)
 
 
 def sent_metadata(
@@ -38,9 +41,12 @@ def sent_metadata(
             items = [item for item in items if item[0] != CRITICALITY_LEVEL]
             items.append((CRITICALITY_LEVEL, str(level)))
     if observer is not None:
-        attempt.handle = observer.attempt_started(
-            slot.target, slot.method, number, items
-        )
+        try:
+            attempt.handle = observer.attempt_started(
+                slot.target, slot.method, number, items
+            )
+        except Exception:  # noqa: BLE001  # whatever an observer raises is its own
+            _LOG.exception("an observer failed to watch %s", slot.method)
     return items
 
 

@@ -57,7 +57,9 @@ class UnaryStream(Face, aio.UnaryStreamClientInterceptor):
         except ResilienceError as error:
             if isinstance(error, aio.AioRpcError):
                 raise
-            return await self._refused(slot, error, EndedUnaryStream)
+            return await self._refused(
+                slot, error, EndedUnaryStream, request, details.metadata
+            )
         started = attempt.started - attempt.waited_s
         return LiveUnaryStream(
             slot,

@@ -15,6 +15,7 @@ from resilience._errors import (
     NoBackendError,
     ResilienceError,
     ThrottledError,
+    rebuilt,
 )
 from resilience._wire import REFUSAL
 
@@ -56,7 +57,7 @@ class _RefusalShape:
         return f"<{type(self).__name__} {self._status.name}: {self._text}>"
 
     def __reduce__(self) -> Any:
-        return (RuntimeError, (self._text,))
+        return rebuilt, (type(self), self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class AioCircuitOpenError(_RefusalShape, aio.AioRpcError, CircuitOpenError):  # type: ignore[misc]

@@ -60,11 +60,16 @@ class Face:
         return attempt
 
     async def _refused(
-        self, slot: Slot, error: ResilienceError, ended: Callable[[Any], Any]
+        self,
+        slot: Slot,
+        error: ResilienceError,
+        ended: Callable[[Any], Any],
+        request: Any = None,
+        metadata: Any = None,
     ) -> Any:
         """Return the call that a refusal before the first attempt makes."""
         if slot.fallback is not None:
-            answer = await fall_back(slot, None, None, as_rpc_error(error))
+            answer = await fall_back(slot, request, metadata, as_rpc_error(error))
             if answer is not None:
                 return ended(answer)
         return ended(error)

@@ -7,7 +7,7 @@ from typing import Any
 from grpc import aio
 
 from resilience._attempt import TRIED, Attempt
-from resilience._errors import ResilienceError
+from resilience._errors import BulkheadFullError, ResilienceError
 from resilience._events import HedgeRefused, HedgeSent, emit
 from resilience._hedge import HedgeState
 from resilience._retry import parse_pushback
@@ -64,15 +64,19 @@ class Hedged:
         self._slot.extra_load.called()
         # The attempts run in tasks of their own, and are to see each other's.
         TRIED.set(set())
+        raced = False
         try:
             try:
                 await self._send()
             except ResilienceError as refusal:
                 return EndedUnaryUnary(refusal), as_rpc_error(refusal)
-            return await self._race()
+            found = await self._race()
+            raced = True
+            return found
         finally:
             for task, attempt in self._running.items():
-                attempt.superseded = True
+                # Whose caller gave up has lost against nobody.
+                attempt.superseded = raced
                 task.cancel()
             if self._running:
                 await asyncio.wait(self._running)
@@ -86,7 +90,14 @@ class Hedged:
             request=self._request,
             metadata=self._metadata,
         )
-        await enter(slot, attempt)
+        if not self._running:
+            await enter(slot, attempt)
+        elif slot.bulkhead is not None:
+            # Waiting for a place would take our eyes off the attempts that run.
+            if not slot.bulkhead.try_enter():
+                attempt.abandon()
+                raise BulkheadFullError(slot.bulkhead.name, slot.bulkhead.config.limit)
+            attempt.bulkhead = slot.bulkhead
         number = state.send(self._clock())
         attempt.hedged = number > 1
         task = asyncio.get_running_loop().create_task(self._one(attempt, number))

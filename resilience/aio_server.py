@@ -15,9 +15,7 @@ from resilience._events import Listener
 from resilience._lag import LoopLag
 from resilience._policy import ServerPolicySource
 from resilience._wire import REFUSAL
-from resilience.server_handlers import rebuild, wrap_blocking
-
-_BY_NUMBER = {status.value[0]: status.name for status in grpc.StatusCode}
+from resilience.server_handlers import named, rebuild, wrap_blocking
 
 
 class _Context:
@@ -39,7 +37,7 @@ class _Context:
         trailing_metadata: Any = (),
     ) -> None:
         """End the call; see ServicerContext.abort."""
-        extra = self._downstream.trailers(code.name)
+        extra = self._downstream.trailers(named(code))
         if extra:
             given = trailing_metadata or self._context.trailing_metadata()
             trailing_metadata = merged(given, extra)
@@ -47,22 +45,13 @@ class _Context:
 
     def finish(self) -> str:
         """Add to the trailers what the handler's own calls ran into; name the code."""
-        name = _named(self._context.code())
+        name = named(self._context.code())
         if not self._downstream.silent:
             extra = self._downstream.trailers(name)
             if extra and not self._context.done():
                 given = self._context.trailing_metadata()
                 self._context.set_trailing_metadata(merged(given, extra))
         return name
-
-
-def _named(code: Any) -> str:
-    """Return the status name of what a handler set: a status, its number, nothing."""
-    if not code:
-        return "OK"
-    if isinstance(code, int):
-        return _BY_NUMBER.get(code, "UNKNOWN")
-    return getattr(code, "name", "UNKNOWN")
 
 
 def merged(given: Any, extra: tuple[tuple[str, str], ...]) -> tuple[Any, ...]:
@@ -146,7 +135,7 @@ class ServerChain(aio.ServerInterceptor):
                 code = mine.finish()
             except Exception:
                 # Without a status of its own, gRPC will say UNKNOWN.
-                code = _named(context.code() or grpc.StatusCode.UNKNOWN)
+                code = named(context.code() or grpc.StatusCode.UNKNOWN)
                 raise
             finally:
                 # How long a stream lives says nothing about the load.

@@ -9,6 +9,7 @@ import grpc
 from resilience._admission import Admission, Refusal
 from resilience._downstream import DOWNSTREAM, Downstream
 from resilience._lag import queue_delay
+from resilience._outcome import CODES
 from resilience._wire import REFUSAL
 
 _KINDS = {
@@ -49,7 +50,7 @@ class BlockingContext:
         # grpc.aio gives its blocking handlers a context that takes trailers here.
         if trailing_metadata:
             self._context.set_trailing_metadata(tuple(trailing_metadata[0]))
-        self._mark(code.name)
+        self._mark(named(code))
         self._context.abort(code, details)
 
     def abort_with_status(self, status: Any) -> None:
@@ -140,6 +141,15 @@ def wrap_blocking(
             admission.leave(mine.downstream, None)
 
     return served_stream if streams else served
+
+
+def named(code: Any) -> str:
+    """Return the status name of what a handler set: a status, its number, nothing."""
+    if not code:
+        return "OK"
+    if isinstance(code, int):
+        return CODES[code] if 0 <= code < len(CODES) else "UNKNOWN"
+    return getattr(code, "name", "UNKNOWN")
 
 
 def _refuse(context: Any, refusal: Refusal) -> None:

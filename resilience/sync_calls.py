@@ -16,6 +16,7 @@ from resilience._errors import (
     NoBackendError,
     ResilienceError,
     ThrottledError,
+    rebuilt,
 )
 from resilience._wire import REFUSAL
 
@@ -162,6 +163,9 @@ class _RefusedCall(_Over):
 
     def __next__(self) -> NoReturn:
         raise self  # type: ignore[misc]
+
+    def __reduce__(self) -> Any:
+        return rebuilt, (type(self), self.args), self.__dict__  # type: ignore[attr-defined]
 
     def __str__(self) -> str:
         return self._text

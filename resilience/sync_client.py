@@ -105,7 +105,7 @@ class ClientChain(
         try:
             attempt, call = start(1)
         except ResilienceError as error:
-            return self._refused(slot, request, error)
+            return self._refused(slot, request, details.metadata, error)
         if not hasattr(type(call), "__next__"):
             settle(slot, attempt, call)
             return call
@@ -193,7 +193,7 @@ class ClientChain(
                 slot, timeout, streaming=streaming, metadata=details.metadata
             )
         except ResilienceError as error:
-            return self._refused(slot, None, error)
+            return self._refused(slot, None, None, error)
         call = self._send(slot, continuation, details, request, attempt, 1)
         if _running(call):
             if streaming:
@@ -205,10 +205,12 @@ class ClientChain(
                 slot.failed(failure, None, attempt=1, ends_at=None)
         return call
 
-    def _refused(self, slot: Slot, request: Any, error: ResilienceError) -> Any:
+    def _refused(
+        self, slot: Slot, request: Any, metadata: Any, error: ResilienceError
+    ) -> Any:
         """Return the call that a refusal before the first attempt makes."""
         if slot.fallback is not None:
-            answer = fall_back(slot, request, None, error)
+            answer = fall_back(slot, request, metadata, error)
             if answer is not None:
                 return AnsweredCall(answer)
         return refused(error)

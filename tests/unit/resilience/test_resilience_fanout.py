@@ -4,8 +4,10 @@ import logging
 
 import pytest
 
-from resilience import Outcome
+from resilience import ClientPolicy, Outcome
+from resilience._chain import Chain
 from resilience._fanout import Listeners, Observers
+from resilience._sent import sent_metadata
 from resilience.testing import RecordingListener, RecordingObserver
 
 pytestmark = pytest.mark.resilience
@@ -20,6 +22,14 @@ class Broken:
 
     def call_finished(self, target, method, **told):
         raise RuntimeError("tracer down")
+
+
+class Deaf:
+    def attempt_started(self, target, method, attempt, metadata):
+        return self
+
+    def finished(self, outcome):
+        raise KeyError("tracer down")
 
 
 class Calls(RecordingObserver):
@@ -69,4 +79,16 @@ def test_whole_calls_go_to_those_who_ask_for_them(caplog):
         observers.call_finished("t", "/a.B/C", code="OK", duration_s=0.1)
 
     assert calls.calls == [("t", "/a.B/C", {"code": "OK", "duration_s": 0.1})]
+    assert "tracer down" in caplog.text
+
+
+@pytest.mark.parametrize("observer", [Broken(), Deaf()])
+def test_a_single_observer_that_raises_harms_no_attempt(caplog, observer):
+    """Whether at the attempt's begin or at its end, it is logged and nothing else."""
+    slot = Chain(ClientPolicy(target="t"), observer=observer).slot("/a.B/C")
+    attempt = slot.begin(None, streaming=False)
+    with caplog.at_level(logging.ERROR):
+        assert [("k", "v")] == sent_metadata(slot, [("k", "v")], attempt, 1)
+        assert attempt.settle("OK", 1.0)
+
     assert "tracer down" in caplog.text

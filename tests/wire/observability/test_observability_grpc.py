@@ -262,6 +262,31 @@ async def test_requests_may_be_streams_too(channel, spans):
     await spans(4)
 
 
+async def test_an_upload_can_be_written_and_its_spans_end_with_it(channel, spans):
+    """write() does not wait for the call's end, and the spans tell how that was."""
+    call = channel.stream_unary(UPLOAD)()
+    async with asyncio.timeout(5):
+        await call.write(b"a")
+        await call.write(b"b")
+        await call.done_writing()
+        assert await call == b"ab"
+    found = await spans()
+
+    assert found["CLIENT"].attributes[names.RPC_STATUS] == "OK"
+    assert found["SERVER"].parent.span_id == found["CLIENT"].context.span_id
+
+
+async def test_an_upload_given_up_ends_its_span(channel, spans):
+    """A caller that cancels between two parts leaves its span ended."""
+    call = channel.stream_unary(UPLOAD)()
+    async with asyncio.timeout(5):
+        await call.write(b"a")
+    call.cancel()
+    found = await spans(1)
+
+    assert found["CLIENT"].attributes[names.RPC_STATUS] == "CANCELLED"
+
+
 async def test_health_checks_leave_no_spans(channel, finished, metrics):
     """Probes every few seconds would drown what matters."""
     await channel.unary_unary("/grpc.health.v1.Health/Check")(b"")

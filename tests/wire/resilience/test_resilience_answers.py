@@ -151,6 +151,36 @@ async def test_read_ends_an_answered_stream(kind):
     await channel.close()
 
 
+async def test_a_refused_readers_request_is_the_fallbacks_to_see():
+    """The other target and the function get the request of a stream never begun."""
+    seen = []
+
+    async def other(request, **_told):
+        return [b"other", request]
+
+    def provide(request, error):
+        seen.append((request, error.code()))
+        return [b"made"]
+
+    def key(request, metadata):
+        return request, dict(metadata)["user"]
+
+    for config in (
+        FallbackConfig(other=other, stale_s=1, key=key),
+        FallbackConfig(provide=provide),
+    ):
+        policy = ClientPolicy(target="leaf", breaker=OPENS, fallback=config)
+        channel = await _open_channel(policy)
+        call = channel.unary_stream("/m.M/unary_stream")(
+            b"asked", metadata=(("user", "a"),)
+        )
+        seen.append([message async for message in call])
+        await channel.close()
+
+    unavailable = grpc.StatusCode.UNAVAILABLE
+    assert [[b"other", b"asked"], (b"asked", unavailable), [b"made"]] == seen
+
+
 async def test_identical_reads_share_one_call(hops):
     """Fifty callers, one call on the wire; each gets a message and a real call."""
     gate, calls = asyncio.Event(), []

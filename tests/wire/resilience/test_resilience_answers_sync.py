@@ -147,6 +147,20 @@ def test_short_circuits_are_real_calls(kind, answered):
         assert repr(call)
 
 
+def test_a_refused_readers_metadata_are_the_fallbacks_to_see():
+    """The key of old answers gets the metadata of a stream that was never begun."""
+    config = FallbackConfig(
+        value=[b"x"], stale_s=1, key=lambda _request, metadata: dict(metadata)["user"]
+    )
+    policy = ClientPolicy(target="t", breaker=OPENS, fallback=config)
+    (chain,) = resilience.client_interceptors(policy)
+    chain.chain.slot("/t.T/Go").breaker.open()
+    with grpc.insecure_channel("127.0.0.1:1") as plain:
+        stub = grpc.intercept_channel(plain, chain).unary_stream("/t.T/Go")
+
+        assert [b"x"] == list(stub(b"", metadata=(("user", "a"),)))
+
+
 def test_a_fallback_holds_for_with_call_and_for_calls_alike():
     """All ways of a single-response call get the second best answer."""
     policy = ClientPolicy(

@@ -111,7 +111,8 @@ async def test_a_cancelled_caller_cancels_every_attempt(hops):
         await task
     await _until(lambda: all(attempt.outcomes for attempt in observer.attempts))
 
-    assert {"CANCELLED"} == {a.outcome.code for a in observer.attempts}
+    ends = {(a.outcome.code, a.outcome.cancelled_by) for a in observer.attempts}
+    assert {("CANCELLED", "caller")} == ends
     assert {"leaf": 0} == stub.chain.held()
 
 

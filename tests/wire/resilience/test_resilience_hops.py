@@ -6,6 +6,7 @@ from collections import Counter
 
 import grpc
 import pytest
+from grpc import aio
 
 import resilience
 from resilience import (
@@ -226,3 +227,22 @@ async def test_a_dead_leaf_opens_only_the_breaker_above_it(hops):
     outcomes = [attempt.outcome for attempt in observer.attempts]
     assert {"leaf"} == {outcome.origin for outcome in outcomes}
     assert [None] * 4 + ["breaker_open"] * 8 == [o.refusal for o in outcomes]
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_a_status_may_be_given_as_its_number(hops, blocking):
+    """As grpc.aio takes them: 5 is NOT_FOUND, from the loop and from a thread."""
+
+    async def go(_request, context):
+        await context.abort(5, "no such thing")
+
+    def go_blocking(_request, context):
+        context.abort(5, "no such thing")
+
+    address = await hops.serve(go_blocking if blocking else go)
+    stub = await hops.dial(address, resilience.bare("leaf"))
+    with pytest.raises(aio.AioRpcError) as raised:
+        await stub(b"", timeout=5)
+
+    assert grpc.StatusCode.NOT_FOUND is raised.value.code()
+    assert "no such thing" == raised.value.details()
