@@ -96,7 +96,8 @@ class Percentiles:
         self._before = [0] * _BUCKETS if long_ago else self._now
         self._counts = [0, 0 if long_ago else self._counts[0]]
         self._now = [0] * _BUCKETS
-        self._turn_at = now + self._window_s
+        # When it was due, not when it came: or calls of long ago would stay.
+        self._turn_at = (now if long_ago else self._turn_at) + self._window_s
 
     def __repr__(self) -> str:
         return f"<Percentiles of {sum(self._counts)} latencies>"

@@ -5,7 +5,7 @@ import random
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resilience import Percentiles
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.resilience
     ),
     st.sampled_from([0.01, 0.5, 0.95, 0.99]),
 )
+@example([(0.0, 1.0)] * 17 + [(5.0, 1.0), (8.0, 1.0), (8.0, 1.0)], 0.01)
 def test_the_answer_is_that_of_one_to_two_windows(calls, fraction):
     """Whenever calls came, it is the exact percentile of those since some turn."""
     clock = FakeClock()
