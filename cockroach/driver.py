@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Self
+from functools import partial
+from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg import crdb, pq, waiting
@@ -20,6 +21,8 @@ from cockroach import spans
 
 _ACTIVE = pq.TransactionStatus.ACTIVE
 _perf = time.perf_counter
+
+T = TypeVar("T")
 
 
 # Tests put what is to happen before a statement here: (connection, text, parameters).
@@ -48,20 +51,8 @@ class Cursor(psycopg.AsyncCursor[Any]):
             return await super().execute(query, params, prepare=prepare, binary=binary)
         if note.rewrite is not None:
             query = note.rewrite(query)
-        span = note.start(query, params)
-        began = _perf()
-        try:
-            for look in before:
-                await look(self._conn, query, params)  # type: ignore[arg-type]
-            return await super().execute(query, params, prepare=prepare, binary=binary)
-        except StatementAbandonedError:
-            spans.left(span)
-            raise
-        except BaseException as error:
-            spans.failed(span, error)
-            raise
-        finally:
-            note.end(span, _perf() - began, params)
+        send = partial(super().execute, query, params, prepare=prepare, binary=binary)
+        return await _noted(note, self._conn, query, params, send)  # type: ignore[arg-type]
 
     async def executemany(
         self, query: Any, params_seq: Any, *, returning: bool = False
@@ -88,13 +79,46 @@ class Cursor(psycopg.AsyncCursor[Any]):
             note.end(span, _perf() - began, rows[0] if rows else None)
 
 
+async def _noted(
+    note: spans.Note,
+    connection: Connection,
+    query: str,
+    params: Any,
+    send: Callable[[], Awaitable[T]],
+) -> T:
+    span = note.start(query, params)
+    began = _perf()
+    try:
+        for look in before:
+            await look(connection, query, params)
+        return await send()
+    except StatementAbandonedError:
+        spans.left(span)
+        raise
+    except BaseException as error:
+        spans.failed(span, error)
+        raise
+    finally:
+        note.end(span, _perf() - began, params)
+
+
 class _Leavable(psycopg.AsyncConnection[Any]):
     note: spans.Note | None = None
     abandoned = False
 
     async def control(self, text: str) -> None:
-        """Send BEGIN, COMMIT or ROLLBACK, past SQLAlchemy, which has no part in it."""
-        await self.cursor().execute(text)
+        """Send BEGIN, COMMIT or ROLLBACK, past SQLAlchemy, which has no part in it.
+
+        As the driver sends its own: a cursor is more than they need.
+        """
+        if self.note is None:
+            await self._command(text)
+        else:
+            await _noted(self.note, self, text, None, partial(self._command, text))
+
+    async def _command(self, text: str) -> None:
+        async with self.lock:
+            await self.wait(self._exec_command(text.encode()))
 
     async def wait(
         self,

@@ -16,13 +16,23 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, bindparam, create_engine, delete, select, text, update
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import (
+    URL,
+    Engine,
+    bindparam,
+    create_engine,
+    delete,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from cockroach import ids
 from cockroach.batches import insert_many
@@ -181,19 +191,23 @@ async def batches(target: DatabaseTarget, *, turns: int) -> dict[str, list[float
 
 @contextlib.asynccontextmanager
 async def _ways(target: DatabaseTarget) -> AsyncIterator[dict[str, Work]]:
-    url = _url(target, target.in_region(HOME)[0])
+    # One connection for each way, and all to one gateway: what is not used as often is
+    # colder, at the server too, and that is nobody's overhead.
+    one = target.in_region(HOME)[0]
+    target = replace(target, gateways=(one,))
+    url = _url(target, one)
     arguments = {"sslmode": "disable", "gssencmode": "disable"}
     options: dict[str, Any] = {
         "connect_args": {**arguments, "prepare_threshold": None},
         "isolation_level": "SERIALIZABLE",
         "pool_size": 1,
     }
-    engine = create_async_engine(url, **options)
-    blocking = create_engine(url, **options)
-    runner = BlockingRunner(blocking, region=HOME)
+    engines = [create_async_engine(url, **options) for _ in range(2)]
+    blockers = [create_engine(url, **options) for _ in range(3)]
+    runner = BlockingRunner(blockers[2], region=HOME)
     database = _database(target, HOME)
 
-    async def plain() -> None:
+    async def plain(engine: AsyncEngine) -> None:
         async with engine.begin() as connection:
             (await connection.execute(_READ, _PARAMS)).all()
             await connection.execute(_WRITE, _PARAMS)
@@ -205,7 +219,7 @@ async def _ways(target: DatabaseTarget) -> AsyncIterator[dict[str, Work]]:
     async def ours() -> None:
         await database.transaction(HOME, work)
 
-    async def plain_blocking() -> None:
+    async def plain_blocking(blocking: Engine) -> None:
         with blocking.begin() as connection:
             connection.execute(_READ, _PARAMS).all()
             connection.execute(_WRITE, _PARAMS)
@@ -220,17 +234,19 @@ async def _ways(target: DatabaseTarget) -> AsyncIterator[dict[str, Work]]:
     await database.start()
     try:
         yield {
-            "sqlalchemy aio": plain,
-            "sqlalchemy aio, again": plain,
+            "sqlalchemy aio": partial(plain, engines[0]),
+            "sqlalchemy aio, again": partial(plain, engines[1]),
             "Database.transaction": ours,
-            "sqlalchemy": plain_blocking,
-            "sqlalchemy, again": plain_blocking,
+            "sqlalchemy": partial(plain_blocking, blockers[0]),
+            "sqlalchemy, again": partial(plain_blocking, blockers[1]),
             "BlockingRunner.transaction": ours_blocking,
         }
     finally:
         await database.close()
-        await engine.dispose()
-        blocking.dispose()
+        for engine in engines:
+            await engine.dispose()
+        for blocker in blockers:
+            blocker.dispose()
 
 
 def _database(target: DatabaseTarget, region: str) -> Database:
