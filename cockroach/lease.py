@@ -42,6 +42,36 @@ class Result:
     rowcount: int
 
 
+class _Bound:
+    """Cancels the running task after some seconds; asyncio.timeout at half its price.
+
+    `expired` is asked where the cancellation arrives, `lift` called whatever happened.
+    """
+
+    __slots__ = ("_asked", "_late", "_task", "_timer")
+
+    def __init__(self, seconds: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        # Of others, who want the task to end and not just the statement.
+        self._asked = task.cancelling()
+        self._late = False
+        self._timer = task.get_loop().call_later(seconds, self._expire)
+
+    def expired(self) -> bool:
+        return self._late and self._task.cancelling() == self._asked + 1
+
+    def lift(self) -> None:
+        self._timer.cancel()
+        if self._late:
+            self._task.uncancel()
+
+    def _expire(self) -> None:
+        self._late = True
+        self._task.cancel()
+
+
 class Lease:
     """One session in the hands of one caller, until give_back or leave."""
 
@@ -117,10 +147,10 @@ class Lease:
     async def _bounded(self, sent: Awaitable[Any], *, alone: bool) -> Any:
         if not self._bound_s:
             return await self._judged(sent, alone=alone)
+        bound = _Bound(self._bound_s)
         try:
-            async with asyncio.timeout(self._bound_s) as bound:
-                return await self._judged(sent, alone=alone)
-        except TimeoutError as error:
+            return await self._judged(sent, alone=alone)
+        except asyncio.CancelledError as error:
             if not bound.expired():
                 raise
             # Not asked to stop: that would cost the connection. The answer may come.
@@ -130,6 +160,8 @@ class Lease:
             raise StatementTimeoutError(
                 f"no answer within {self._bound_s:g} s"
             ) from error
+        finally:
+            bound.lift()
 
     async def _judged(self, sent: Awaitable[Any], *, alone: bool) -> Any:
         health = self._health

@@ -67,7 +67,9 @@ class Outliers:
 
         A refused connection ejects at once, other bad answers when two come in a row.
         """
-        one = self._gateways.setdefault(gateway, _Gateway())
+        one = self._gateways.get(gateway)
+        if one is None:
+            one = self._gateways[gateway] = _Gateway()
         one.good, one.at_s = good, now_s
         if good:
             one.bad_in_a_row = one.ejections = 0
