@@ -48,7 +48,8 @@ async def test_a_caller_who_leaves_at_the_same_time_leaves() -> None:
     loop = asyncio.get_running_loop()
     task = asyncio.create_task(_bounded(0.0, loop.create_future()))
     await asyncio.sleep(0)
-    # The bound's timer is due as well, and fires before the task runs again.
+    await asyncio.sleep(0)
+    # The bound's timer is due by now, and fires before the task runs again.
     task.cancel()
 
     with pytest.raises(asyncio.CancelledError):
