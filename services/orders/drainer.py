@@ -105,7 +105,8 @@ class Drainer:
     async def _drain(self, home: str, orders: Sequence[Held]) -> None:
         # One order goes ahead: a home in trouble is asked once, not once for each. Each
         # time another one, as the trouble may be with the order.
-        vain = self._vain.setdefault(home, set())
+        held_now = {one.request.order_id for one in orders}
+        vain = self._vain[home] = self._vain.get(home, set()) & held_now
         ahead = next((o for o in orders if o.request.order_id not in vain), None)
         if ahead is None:
             vain.clear()

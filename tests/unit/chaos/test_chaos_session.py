@@ -19,7 +19,7 @@ from chaos.scaling import Scaling
 from chaos.session import HaltedError, Session
 from chaos.settings import Settings
 from chaos.stress import Stress
-from chaos.timeline import Timeline
+from tests.unit.chaos.conftest import TIMELINE
 
 
 class FakeLoad:
@@ -176,16 +176,7 @@ def test_a_run_knows_nothing_of_what_came_after_it(session, monkeypatch):
     monkeypatch.setattr(case_module, "TraceStore", Store)
     folder = session.files.folder
     (folder / "traces.db").touch()
-    timeline = Timeline(
-        start_s=1000,
-        baseline_s=1010,
-        injecting_s=1020,
-        in_force_s=1020,
-        removing_s=1040,
-        gone_s=1040,
-        end_s=1052,
-    )
-    run = {"schema": SCHEMA, "timeline": timeline.to_json()}
+    run = {"schema": SCHEMA, "timeline": TIMELINE.to_json()}
     for read_s, until_s in ((1060.0, 1060.0), (2000.0, 1112.0), (None, 1112.0)):
         (folder / "run.json").write_text(json.dumps({**run, "read_s": read_s}))
         Case.load(folder, session.settings, folder / "traces.db")

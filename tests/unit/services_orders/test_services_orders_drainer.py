@@ -167,6 +167,11 @@ async def test_an_order_that_its_home_cannot_take_keeps_no_others_waiting(
         clock.now += AWAY_S * 1.4
 
     assert {"key-00002", "key-00003"} == set(store.settled)
+    store.settled["key-00001"] = IntakeState.REJECTED, "by hand"
+    store.orders["key-00004"] = held(4)
+    await drainer.round()
+    # Orders that are gone are forgotten, or the set would grow for ever.
+    assert {"eu": set()} == drainer._vain
 
 
 async def test_a_business_refusal_settles_the_order_and_no_other(make, home):
